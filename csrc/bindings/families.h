@@ -1,0 +1,11 @@
+// One line an op family: what module.cpp registers.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pyllm::bind {
+
+void bind_runtime(pybind11::module_& m);
+void bind_softmax(pybind11::module_& m);
+
+}  // namespace pyllm::bind

@@ -1,0 +1,12 @@
+// pyllm._cpu: the CPU kernels of pyllm as Python functions. No numerics here.
+#include <pybind11/pybind11.h>
+
+#include "bindings/dlpack_capsule.h"
+#include "bindings/families.h"
+
+PYBIND11_MODULE(_cpu, m) {
+  m.doc() = "CPU kernels of pyllm.";
+  pyllm::bind::bind_dlpack(m);
+  pyllm::bind::bind_runtime(m);
+  pyllm::bind::bind_softmax(m);
+}

@@ -1,0 +1,79 @@
+// Elementary functions on Vec<float> and Vec<double>.
+//
+// float: range reduction and minimax polynomials, good to about 2 units in the last place over the
+// whole range, subnormals, infinities and NaN included. double (gradient checks only): the C
+// library, lane by lane.
+#pragma once
+
+#include "cpu/simd.h"
+
+namespace pyllm::PYLLM_ISA {
+
+template <class F>
+Vec<double> per_lane(Vec<double> x, F f) {
+  for (int i = 0; i < Vec<double>::lanes; ++i) x.v[i] = f(x.v[i]);
+  return x;
+}
+
+inline Vec<float> from_bits(Vec<float>::Mask bits) {
+  return (Vec<float>::Native)bits;
+}
+inline Vec<float>::Mask to_bits(Vec<float> x) {
+  return (Vec<float>::Mask)x.v;
+}
+
+// exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by its Taylor-like minimax
+// polynomial of degree 6. 2^n is applied in two factors so that subnormal results round once.
+inline Vec<float> exp(Vec<float> x) {
+  x = min(max(x, Vec<float>(-104.0f)), Vec<float>(89.0f));
+  const Vec<float> shifted = x * 1.44269504f + 12582912.0f;  // rounds to integer in the low bits
+  const Vec<float> n = shifted - 12582912.0f;
+  Vec<float> r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  Vec<float> p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const Vec<float>::Mask exponent = to_bits(shifted) - 0x4B400000;
+  const Vec<float>::Mask half = exponent >> 1;
+  return p * from_bits((half + 127) << 23) * from_bits((exponent - half + 127) << 23);
+}
+inline Vec<double> exp(Vec<double> x) {
+  return per_lane(x, [](double a) { return std::exp(a); });
+}
+
+// log(x) = e * ln 2 + log(m), m in [sqrt(1/2), sqrt(2)) (Cephes' polynomial).
+inline Vec<float> log(Vec<float> x) {
+  const auto subnormal = x < Vec<float>(1.17549435e-38f);
+  const Vec<float> scaled = select<float>(subnormal, x * 0x1p23f, x);
+  const auto bits = to_bits(scaled);
+  const Vec<float>::Mask exponent = (bits - 0x3F3504F3) >> 23;
+  const Vec<float> m = from_bits(bits - (exponent << 23)) - 1.0f;
+  Vec<float> e = __builtin_convertvector(exponent, Vec<float>::Native);
+  e = e - select<float>(subnormal, Vec<float>(23.0f), Vec<float>(0.0f));
+  const Vec<float> z = m * m;
+  Vec<float> p = 7.0376836292e-2f;
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  Vec<float> y = p * m * z + e * -2.12194440e-4f - z * 0.5f;
+  y = m + y + e * 0.693359375f;
+  const float inf = std::numeric_limits<float>::infinity();
+  y = select<float>(x == Vec<float>(inf), Vec<float>(inf), y);
+  y = select<float>(x == Vec<float>(0.0f), Vec<float>(-inf), y);
+  return select<float>(x >= Vec<float>(0.0f), y,
+                       Vec<float>(std::numeric_limits<float>::quiet_NaN()));
+}
+inline Vec<double> log(Vec<double> x) {
+  return per_lane(x, [](double a) { return std::log(a); });
+}
+
+}  // namespace pyllm::PYLLM_ISA

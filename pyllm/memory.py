@@ -1,0 +1,29 @@
+"""The caching allocator behind the arrays that pyllm returns."""
+
+from typing import TypedDict
+
+from pyllm import _cpu
+
+
+class MemoryStats(TypedDict):
+    """Bytes, but for the last: how many blocks were taken from the operating system so far."""
+
+    in_use: int
+    cached: int
+    peak_in_use: int
+    system_allocations: int
+
+
+def stats() -> MemoryStats:
+    """What the allocator holds now."""
+    return _cpu.memory_stats()
+
+
+def reset_peak() -> None:
+    """Start a new measurement of `peak_in_use`."""
+    _cpu.reset_peak_memory()
+
+
+def empty_cache() -> None:
+    """Give blocks that are kept for reuse back to the operating system."""
+    _cpu.empty_cache()

@@ -1,0 +1,10 @@
+"""The functional ops: arrays in, arrays of the same framework out, forward and backward.
+
+Every op takes NumPy arrays or anything with `__dlpack__` (torch, JAX, CuPy, ...) without copying
+and returns the caller's kind of array. Storage may be float32, bfloat16, float16 or float64;
+16-bit inputs are computed in float32 and rounded once, at the end.
+"""
+
+from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+
+__all__ = ["log_softmax", "log_softmax_backward", "softmax", "softmax_backward"]
