@@ -5,6 +5,7 @@
 
 namespace pyllm::bind {
 
+void bind_ceilings(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 

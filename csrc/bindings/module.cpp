@@ -7,6 +7,7 @@
 PYBIND11_MODULE(_cpu, m) {
   m.doc() = "CPU kernels of pyllm.";
   pyllm::bind::bind_dlpack(m);
+  pyllm::bind::bind_ceilings(m);
   pyllm::bind::bind_runtime(m);
   pyllm::bind::bind_softmax(m);
 }

@@ -1,0 +1,84 @@
+"""What is measured: one workload, our way and the peers' ways.
+
+A file `benchmarks/bench_<family>.py` registers a generator of cases under a suite:
+
+    @cases("ops")
+    def softmax():
+        yield Case("softmax forward 8192x1024", sides, bytes=2 * 8192 * 1024 * 4)
+
+where `sides()` builds the inputs and returns {"pyllm": run, "torch": run, "torch out=": run}; it is
+called just before the case is measured and its arrays are dropped right after.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Sides = dict[str, Callable[[], object]]
+SUITES = ("ops", "optim", "train", "trees")
+_registered: dict[str, list[Callable[[], Iterator["Case"]]]] = {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    Attributes:
+        name: what runs, with its shape.
+        sides: builds the inputs, returns what to time; "pyllm" first, then the peers.
+        bytes: bytes that the workload must move at least (0: not bound by memory).
+        flops: floating-point operations that it must do at least (0: not bound by arithmetic).
+        repeats: timed rounds; each runs every side once, in turn.
+        calls: calls a timing, for workloads too short for the clock.
+        memory: also report each side's peak memory above its start.
+    """
+
+    name: str
+    sides: Callable[[], Sides]
+    bytes: float = 0
+    flops: float = 0
+    repeats: int = 15
+    calls: int = 1
+    memory: bool = False
+
+
+def cases(suite: str) -> Callable[[Callable[[], Iterator[Case]]], Callable[[], Iterator[Case]]]:
+    """Register a generator of cases under one of `SUITES`."""
+    if suite not in SUITES:
+        raise ValueError(f"suite: expected one of {', '.join(SUITES)}, got {suite!r}")
+
+    def register(generate: Callable[[], Iterator[Case]]) -> Callable[[], Iterator[Case]]:
+        _registered.setdefault(suite, []).append(generate)
+        return generate
+
+    return register
+
+
+def case_folder() -> Path:
+    """Where the case files are: in the package when installed, beside it in a source tree."""
+    here = Path(__file__).parent
+    shipped = here / "cases"
+    return shipped if shipped.is_dir() else here.parent.parent / "benchmarks"
+
+
+def load_cases(suites: tuple[str, ...] = SUITES, match: str = "") -> list[Case]:
+    """The cases of some suites whose names contain `match` (case does not matter)."""
+    for path in sorted(case_folder().glob("bench_*.py")):
+        name = f"pyllm_{path.stem}"
+        if name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return [
+        case
+        for suite in suites
+        for generate in _registered.get(suite, [])
+        for case in generate()
+        if match.lower() in case.name.lower()
+    ]
