@@ -5,6 +5,16 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 16-bit inputs are computed in float32 and rounded once, at the end.
 """
 
+from pyllm.ops.linear import linear, linear_backward
+from pyllm.ops.matmul import matmul
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
-__all__ = ["log_softmax", "log_softmax_backward", "softmax", "softmax_backward"]
+__all__ = [
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "matmul",
+    "softmax",
+    "softmax_backward",
+]
