@@ -6,7 +6,9 @@
 namespace pyllm::bind {
 
 void bind_ceilings(pybind11::module_& m);
+void bind_cross_entropy(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
+void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);

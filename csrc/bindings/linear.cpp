@@ -4,6 +4,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "bindings/gradient_buffer.h"
 
 namespace pyllm::bind {
 namespace {
@@ -59,22 +60,6 @@ py::object forward(py::handle x_object, py::handle weight_object, py::handle bia
   run(x->size() + weight->size(), [&] { linear_forward(args); });
   if (!return_preactivation) return y.object;
   return py::make_tuple(y.object, args.preactivation ? preactivation.object : y.object);
-}
-
-// A gradient buffer of the caller, in the dtype of the parameter or float32; fresh where None.
-Output gradient_buffer(const Input& like, py::handle out, std::initializer_list<int64_t> shape,
-                       const char* name, bool accumulate) {
-  const std::span<const int64_t> wanted(shape.begin(), shape.size());
-  if (out.is_none()) {
-    if (accumulate) {
-      throw py::value_error(std::string(name) + ": accumulate=True needs a buffer to add to");
-    }
-    return make_output(like, wanted, like->dtype);
-  }
-  const Input given(out, name);
-  if (like->dtype != DType::f64) given.require_dtype({like->dtype, DType::f32});
-  return make_output(like, out, wanted, like->dtype == DType::f64 ? DType::f64 : given->dtype,
-                     name);
 }
 
 py::object backward(py::handle grad_object, py::handle x_object, py::handle weight_object,

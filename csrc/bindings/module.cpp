@@ -8,7 +8,9 @@ PYBIND11_MODULE(_cpu, m) {
   m.doc() = "CPU kernels of pyllm.";
   pyllm::bind::bind_dlpack(m);
   pyllm::bind::bind_ceilings(m);
+  pyllm::bind::bind_cross_entropy(m);
   pyllm::bind::bind_linear(m);
+  pyllm::bind::bind_linear_cross_entropy(m);
   pyllm::bind::bind_matmul(m);
   pyllm::bind::bind_runtime(m);
   pyllm::bind::bind_softmax(m);

@@ -15,6 +15,7 @@
 #include "core/scratch.h"
 #include "cpu/batches.h"
 #include "cpu/product.h"
+#include "cpu/rows.h"
 #include "cpu/simd.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -36,16 +37,6 @@ void finish_row(C* z, int64_t n, const C* bias, T* preactivation, int64_t stride
     }
     store(z + j, activate<kind, C>(value), count);
   }
-}
-
-template <class C>
-std::vector<C> widened(const Array& a) {
-  std::vector<C> values(a.shape[0]);
-  with_float_type(a.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (int64_t i = 0; i < a.shape[0]; ++i) values[i] = C(widen(a.as<T>()[i * a.strides[0]]));
-  });
-  return values;
 }
 
 template <class T>

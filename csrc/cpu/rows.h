@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/array.h"
+#include "cpu/simd.h"
 
 namespace pyllm::PYLLM_ISA {
 
@@ -67,5 +68,16 @@ class RowBuffer {
   int64_t stride_;
   std::vector<T> copy_;
 };
+
+// A vector (bias, class weights) in the compute type.
+template <class C>
+std::vector<C> widened(const Array& a) {
+  std::vector<C> values(a.shape[0]);
+  with_float_type(a.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (int64_t i = 0; i < a.shape[0]; ++i) values[i] = C(widen(a.as<T>()[i * a.strides[0]]));
+  });
+  return values;
+}
 
 }  // namespace pyllm::PYLLM_ISA
