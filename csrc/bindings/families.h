@@ -5,6 +5,7 @@
 
 namespace pyllm::bind {
 
+void bind_attention(pybind11::module_& m);
 void bind_ceilings(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);

@@ -7,6 +7,7 @@
 PYBIND11_MODULE(_cpu, m) {
   m.doc() = "CPU kernels of pyllm.";
   pyllm::bind::bind_dlpack(m);
+  pyllm::bind::bind_attention(m);
   pyllm::bind::bind_ceilings(m);
   pyllm::bind::bind_cross_entropy(m);
   pyllm::bind::bind_linear(m);

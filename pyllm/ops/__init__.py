@@ -5,6 +5,7 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 16-bit inputs are computed in float32 and rounded once, at the end.
 """
 
+from pyllm.ops.attention import attention, attention_backward
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.linear import linear, linear_backward
 from pyllm.ops.linear_cross_entropy import (
@@ -15,6 +16,8 @@ from pyllm.ops.matmul import matmul
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "attention",
+    "attention_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "linear",
