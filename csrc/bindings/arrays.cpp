@@ -85,24 +85,32 @@ std::string type_name(py::handle object) {
   return py::str(py::type::of(object).attr("__name__"));
 }
 
-// from_dlpack of the package that defines the object's type: torch.from_dlpack,
-// jax.dlpack.from_dlpack (the array type lives in jaxlib), cupy.from_dlpack, ...
+// from_dlpack of the module that defines the object's type, or of the nearest package around it:
+// torch.from_dlpack, jax.dlpack.from_dlpack (the array type lives in jaxlib), cupy.from_dlpack, ...
 py::object find_from_dlpack(py::handle object) {
   static auto* known = new std::unordered_map<PyTypeObject*, py::object>;
   PyTypeObject* type = Py_TYPE(object.ptr());
   if (const auto it = known->find(type); it != known->end()) return it->second;
   std::string module = py::str(py::type::of(object).attr("__module__"));
-  module = module.substr(0, module.find('.'));
-  if (module == "jaxlib") module = "jax";
-  const auto modules = py::module_::import("sys").attr("modules");
+  if (module.rfind("jaxlib", 0) == 0) module = "jax";
+  const py::dict modules = py::module_::import("sys").attr("modules");
   py::object found = py::none();
-  if (modules.contains(module)) {
-    const py::object package = modules[module.c_str()];
-    if (py::hasattr(package, "from_dlpack")) {
-      found = package.attr("from_dlpack");
-    } else if (py::hasattr(package, "dlpack")) {
-      found = package.attr("dlpack").attr("from_dlpack");
+  for (;;) {
+    if (modules.contains(module)) {
+      const py::object package = modules[module.c_str()];
+      if (py::hasattr(package, "from_dlpack")) {
+        found = package.attr("from_dlpack");
+        break;
+      }
+      if (py::hasattr(package, "dlpack") &&
+          py::hasattr(package.attr("dlpack"), "from_dlpack")) {
+        found = package.attr("dlpack").attr("from_dlpack");
+        break;
+      }
     }
+    const size_t dot = module.rfind('.');
+    if (dot == std::string::npos) break;
+    module.resize(dot);
   }
   Py_INCREF(type);  // the table keys on its address
   known->emplace(type, found);
@@ -188,11 +196,16 @@ void Input::read_dlpack(py::handle object) {
   view_ = imported.view;
   writable_ = imported.writable;
   managed_ = std::move(imported.managed);
-  from_dlpack_ = find_from_dlpack(object);
-  if (from_dlpack_.is_none()) {
-    fail_type(name_, "found no from_dlpack in the package of " + type_name(object) +
+  owner_ = py::reinterpret_borrow<py::object>(object);
+}
+
+py::object Input::from_dlpack() const {
+  py::object found = find_from_dlpack(owner_);
+  if (found.is_none()) {
+    fail_type(name_, "found no from_dlpack in the package of " + type_name(owner_) +
                          " to return results with; pass np.from_dlpack(array)");
   }
+  return found;
 }
 
 const Input& Input::require_float() const {
@@ -255,7 +268,7 @@ Output make_output(const Input& like, std::span<const int64_t> shape, DType dtyp
   contiguous_strides(out.view);
   const size_t item = size_of(dtype);
   out.view.data = allocate(static_cast<size_t>(out.view.size()) * item);
-  if (like.from_dlpack()) {
+  if (like.foreign()) {
     out.object = like.from_dlpack()(
         export_dlpack(out.view, std::shared_ptr<void>(out.view.data, deallocate)));
     return out;

@@ -30,8 +30,9 @@ class Input {
   int64_t shape(int i) const { return view_.shape[i]; }
   std::span<const int64_t> shape() const { return {view_.shape.data(), size_t(view_.ndim)}; }
 
-  // The framework's from_dlpack, or null for NumPy.
-  const py::object& from_dlpack() const { return from_dlpack_; }
+  // Not NumPy's: results go back through the framework's from_dlpack (TypeError if it has none).
+  bool foreign() const { return managed_ != nullptr; }
+  py::object from_dlpack() const;
 
   // Each throws ValueError or TypeError unless it holds; returns *this.
   const Input& require_float() const;
@@ -52,7 +53,6 @@ class Input {
   bool writable_ = true;
   py::object owner_;
   std::shared_ptr<void> managed_;
-  py::object from_dlpack_;
 };
 
 // An argument that may be None: null then.

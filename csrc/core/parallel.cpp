@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -28,30 +29,28 @@ thread_local bool in_task = false;
 
 class Pool {
  public:
-  explicit Pool(int workers) : workers_(workers) {
+  // Each worker shares in the ownership: a retired pool goes with its last worker.
+  static std::shared_ptr<Pool> make(int workers) {
+    std::shared_ptr<Pool> pool(new Pool(workers));
     for (int i = 0; i < workers; ++i) {
-      std::thread([this] { work(); }).detach();
+      std::thread([pool] { pool->work(); }).detach();
     }
+    return pool;
   }
 
   int workers() const { return workers_; }
 
-  // Lets the workers go, for good. The pool itself stays: a late one may still be reading it.
-  void retire() {
-    retired_.store(true, std::memory_order_release);
-    ticket_.fetch_add(uint64_t{1} << kIndexBits, std::memory_order_seq_cst);
-    ticket_.notify_all();
-  }
-
   // Caller holds the pool's lock.
   void run(int64_t tasks, FunctionRef<void(int64_t)> task) {
-    object_.store(task.object(), std::memory_order_relaxed);
-    call_.store(task.call(), std::memory_order_relaxed);
-    tasks_.store(tasks, std::memory_order_relaxed);
+    // Closing the old job before its fields change makes every claim that mixes old and new fail.
+    const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> kIndexBits) + 1;
+    ticket_.store(job << kIndexBits | kIndexMask, std::memory_order_relaxed);
+    object_.store(task.object(), std::memory_order_release);
+    call_.store(task.call(), std::memory_order_release);
+    tasks_.store(tasks, std::memory_order_release);
     done_.store(0, std::memory_order_relaxed);
     error_ = nullptr;
-    const uint64_t epoch = (ticket_.load(std::memory_order_relaxed) >> kIndexBits) + 1;
-    ticket_.store(epoch << kIndexBits, std::memory_order_seq_cst);
+    ticket_.store((job + 1) << kIndexBits, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
     drain();
     for (int spins = 0; done_.load(std::memory_order_acquire) < tasks;) {
@@ -64,18 +63,28 @@ class Pool {
     if (error_) std::rethrow_exception(error_);
   }
 
+  void retire() {
+    retired_.store(true, std::memory_order_release);
+    const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> kIndexBits) + 1;
+    ticket_.store(job << kIndexBits | kIndexMask, std::memory_order_seq_cst);
+    ticket_.notify_all();
+  }
+
  private:
+  explicit Pool(int workers) : workers_(workers) {}
+
   // ticket_ holds (job number, index of the next task). A task is claimed by compare-and-swap on
-  // the pair, so a worker that wakes late can never take a task of a job it did not read.
+  // the pair, so a worker that wakes late can never take a task of a job it did not read. A closed
+  // job has the highest index, which no job reaches.
   static constexpr int kIndexBits = 32;
   static constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
 
   void drain() {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
     for (;;) {
-      void* object = object_.load(std::memory_order_relaxed);
-      auto* call = call_.load(std::memory_order_relaxed);
-      const auto tasks = static_cast<uint64_t>(tasks_.load(std::memory_order_relaxed));
+      void* object = object_.load(std::memory_order_acquire);
+      auto* call = call_.load(std::memory_order_acquire);
+      const auto tasks = static_cast<uint64_t>(tasks_.load(std::memory_order_acquire));
       const uint64_t index = ticket & kIndexMask;
       if (index >= tasks) return;
       if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
@@ -94,7 +103,7 @@ class Pool {
 
   void work() {
     uint64_t seen = 0;
-    for (;;) {
+    while (!retired_.load(std::memory_order_acquire)) {
       uint64_t ticket = ticket_.load(std::memory_order_acquire);
       for (int spins = 0; ticket >> kIndexBits == seen && spins < kSpins; ++spins) {
         pause_cpu();
@@ -107,7 +116,6 @@ class Pool {
         sleepers_.fetch_sub(1, std::memory_order_relaxed);
         continue;
       }
-      if (retired_.load(std::memory_order_acquire)) return;
       seen = ticket >> kIndexBits;
       drain();
     }
@@ -138,13 +146,14 @@ int default_threads() {
 
 struct State {
   std::atomic<int> threads{default_threads()};
-  std::mutex mutex;      // held for the length of a job
-  Pool* pool = nullptr;  // never destroyed: its workers may outlive static destructors
+  std::mutex mutex;  // held for the length of a job
+  std::shared_ptr<Pool> pool;
 };
 
 State& state() {
   static State* instance = [] {
     // A child has none of its parent's workers: it forgets the pool and builds one when needed.
+    // The instance is never destroyed: workers may outlive static destructors.
     pthread_atfork([] { state().mutex.lock(); }, [] { state().mutex.unlock(); },
                    [] {
                      state().pool = nullptr;
@@ -167,17 +176,26 @@ void set_num_threads(int n) {
 
 void parallel_tasks(int64_t tasks, FunctionRef<void(int64_t)> task) {
   const int threads = num_threads();
+  if (tasks <= 1 || threads <= 1) {
+    for (int64_t i = 0; i < tasks; ++i) task(i);
+    return;
+  }
   State& s = state();
-  if (tasks > 1 && threads > 1 && s.mutex.try_lock()) {
+  if (s.mutex.try_lock()) {
     const std::lock_guard lock(s.mutex, std::adopt_lock);
     if (s.pool && s.pool->workers() != threads - 1) {
       s.pool->retire();
       s.pool = nullptr;
     }
-    if (!s.pool) s.pool = new Pool(threads - 1);
+    if (!s.pool) s.pool = Pool::make(threads - 1);
     s.pool->run(tasks, task);
     return;
   }
+  // Another thread has the pool. Nested ops must see one thread here too, as they would inside it.
+  struct Inside {
+    Inside() { in_task = true; }
+    ~Inside() { in_task = false; }
+  } const inside;
   for (int64_t i = 0; i < tasks; ++i) task(i);
 }
 

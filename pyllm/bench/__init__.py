@@ -1,8 +1,17 @@
 """Side-by-side measurement: pyllm and its peers, interleaved in one process, against the machine's
 own limits. The cases stand in `benchmarks/bench_*.py`; `pyllm bench` runs them."""
 
-from pyllm.bench.case import Case, cases, load_cases
+from pyllm.bench.case import SUITES, Case, cases, load_cases
 from pyllm.bench.ceilings import Ceilings, measure_ceilings
 from pyllm.bench.measure import Row, measure
 
-__all__ = ["Case", "Ceilings", "Row", "cases", "load_cases", "measure", "measure_ceilings"]
+__all__ = [
+    "SUITES",
+    "Case",
+    "Ceilings",
+    "Row",
+    "cases",
+    "load_cases",
+    "measure",
+    "measure_ceilings",
+]

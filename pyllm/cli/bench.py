@@ -1,0 +1,147 @@
+"""`pyllm bench`: pyllm beside its peers on this machine, in one run."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import pyllm
+from pyllm.bench import SUITES, Ceilings, Row, load_cases, measure, measure_ceilings
+
+
+def bench(
+    suite: Annotated[
+        str, typer.Option(help=f"What to measure: {', '.join(SUITES)}, or all.")
+    ] = "ops",
+    match: Annotated[
+        str, typer.Option("--match", "-k", help="Only cases whose name contains this.")
+    ] = "",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads for both sides. Default: as pyllm would use.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the rows and the machine to this file.")
+    ] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the ratios into this PNG or SVG.")
+    ] = None,
+) -> None:
+    """Measure pyllm beside PyTorch and other peers: interleaved, medians, same threads.
+
+    Each row gives our time, how many times longer each peer takes, and the share of the machine's
+    own limit (bandwidth and multiply-add peak, measured first) that we reach.
+    """
+    console = Console()
+    if not console.is_terminal:  # a log file has no width: never cut a name
+        console = Console(width=140)
+    if suite != "all" and suite not in SUITES:
+        raise typer.BadParameter(f"expected one of {', '.join(SUITES)}, all; got {suite!r}")
+    _set_threads(threads)
+    try:
+        cases = load_cases(SUITES if suite == "all" else (suite,), match)
+    except ModuleNotFoundError as missing:
+        console.print(
+            f"The benchmarks need {missing.name}: pip install 'pyllm[bench]'", style="red"
+        )
+        raise typer.Exit(1) from missing
+    if not cases:
+        console.print("No case matches.", style="red")
+        raise typer.Exit(1)
+
+    rows: list[Row] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("measuring the machine", total=len(cases))
+        ceilings = measure_ceilings()
+        for case in cases:
+            progress.update(task, description=case.name)
+            rows.append(measure(case, ceilings))
+            progress.advance(task)
+
+    machine = describe_machine(ceilings)
+    console.print(table_of(rows))
+    console.print(
+        f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads; limits measured at "
+        f"start: {ceilings.bandwidth / 1e9:.1f} GB/s, {ceilings.flops / 1e9:.0f} GFLOP/s. "
+        f"A ratio is peer time / pyllm time, the median over interleaved rounds."
+    )
+    if json_file:
+        record = {"machine": machine, "rows": [asdict(row) for row in rows]}
+        json_file.write_text(json.dumps(record, indent=1) + "\n")
+    if plot_file:
+        from pyllm.bench.plot import plot_ratios
+
+        plot_ratios(rows, plot_file)
+
+
+def table_of(rows: list[Row]) -> Table:
+    """Rows as a table: one line a peer."""
+    with_memory = any(row.peak_bytes for row in rows)
+    table = Table()
+    table.add_column("case", no_wrap=True)
+    for title in ("pyllm", "peer", "time", "ratio", "of limit", *["peak MB"] * with_memory):
+        table.add_column(title, justify="left" if title == "peer" else "right", no_wrap=True)
+    for row in rows:
+        ours = next(iter(row.seconds))
+        share = "" if row.share is None else f"{row.share:.0%}"
+        for i, peer in enumerate(row.ratio or [""]):
+            first = i == 0
+            cells = [row.name, format_seconds(row.seconds[ours])] if first else ["", ""]
+            if peer:
+                ratio = row.ratio[peer]
+                colour = "green" if ratio >= 1 else "red"
+                cells += [peer, format_seconds(row.seconds[peer]), f"[{colour}]{ratio:.2f}x[/]"]
+            else:
+                cells += ["", "", ""]
+            cells.append(share if first else "")
+            if row.peak_bytes and peer:
+                cells.append(f"{row.peak_bytes[ours] / 1e6:.0f} / {row.peak_bytes[peer] / 1e6:.0f}")
+            table.add_row(*cells)
+    return table
+
+
+def format_seconds(seconds: float) -> str:
+    """Three digits and a unit: 2.35 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def describe_machine(ceilings: Ceilings) -> dict[str, Any]:
+    """What the rows were measured on, for the JSON record."""
+    from pyllm.cli.info import facts
+
+    torch = sys.modules.get("torch")
+    return {
+        "command": " ".join(["pyllm", *sys.argv[1:]]),
+        "cpu": facts()["CPU"],
+        "isa": pyllm.get_isa(),
+        "threads": pyllm.get_num_threads(),
+        "python": platform.python_version(),
+        "pyllm": pyllm.__version__,
+        "torch": getattr(torch, "__version__", None),
+        "bandwidth": ceilings.bandwidth,
+        "flops": ceilings.flops,
+    }
+
+
+def _set_threads(threads: int | None) -> None:
+    """The same thread count for every side, before any of them starts a pool."""
+    if threads is not None:
+        if threads < 1:
+            raise typer.BadParameter(f"--threads: expected at least 1, got {threads}")
+        pyllm.set_num_threads(threads)
+    import importlib.util
+
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(pyllm.get_num_threads())
