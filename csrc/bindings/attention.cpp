@@ -135,6 +135,95 @@ py::object backward(py::handle grad_object, py::handle query, py::handle key, py
   return py::make_tuple(dq.object, dk.object, dv.object, dbias_object);
 }
 
+// The number of positions a cache has room for, per sequence.
+void check_lengths(const Input& lengths, const std::vector<int64_t>& values, int64_t capacity) {
+  for (const int64_t length : values) {
+    if (length < 0 || length > capacity) {
+      throw py::value_error(std::string(lengths.name()) + ": expected lengths from 0 to " +
+                            std::to_string(capacity) + ", the cache's capacity, got " +
+                            std::to_string(length));
+    }
+  }
+}
+
+// Block numbers are checked where a length makes use of them; the rest may be anything.
+void check_blocks(const std::vector<int64_t>& blocks, int64_t per_sequence,
+                  const std::vector<int64_t>& lengths, const Array& cache) {
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    for (int64_t i = 0; i * cache.shape[1] < lengths[b]; ++i) {
+      const int64_t block = blocks[b * per_sequence + i];
+      if (block < 0 || block >= cache.shape[0]) {
+        throw py::value_error("block_table: expected block numbers from 0 to " +
+                              std::to_string(cache.shape[0] - 1) + " for sequence " +
+                              std::to_string(b) + ", got " + std::to_string(block));
+      }
+    }
+  }
+}
+
+py::object decode(py::handle query, py::handle key_cache, py::handle value_cache,
+                  py::handle lengths_object, py::handle block_table, py::handle window,
+                  py::handle scale, py::handle alibi_slopes, py::handle softcap,
+                  py::handle out_object) {
+  const Input q(query, "query"), k(key_cache, "key_cache"), v(value_cache, "value_cache");
+  q.require_float().require_ndim(4);
+  k.require_ndim(4).require_same_dtype(q);
+  v.require_ndim(4).require_same_dtype(q);
+  const bool paged = !block_table.is_none();
+  const auto expect = [&](bool holds, const Input& a, const char* expected) {
+    if (!holds) {
+      throw py::value_error(std::string(a.name()) + ": expected " + expected + ", got shape " +
+                            shape_string(a.shape()) + " with query of shape " +
+                            shape_string(q.shape()));
+    }
+  };
+  expect(q.shape(3) >= 1, q, "a head_dim of at least 1");
+  expect(paged || k.shape(0) == q.shape(0), k, "the batch size of query");
+  expect(k.shape(3) == q.shape(3), k, "the head_dim of query");
+  expect(k.shape(2) >= 1 && q.shape(2) % k.shape(2) == 0, k,
+         "a number of heads that divides that of query");
+  v.require_shape({k.shape(0), k.shape(1), k.shape(2), v.shape(3)});
+  expect(v.shape(3) >= 1, v, "a head_dim of at least 1");
+  require_contiguous_rows(k.view(), k.name());  // a cache is too large to copy on the side
+  require_contiguous_rows(v.view(), v.name());
+
+  std::vector<Copy> copies;
+  DecodeArgs args;
+  args.q = with_contiguous_rows(q, copies);
+  args.k = k.view();
+  args.v = v.view();
+  const py::none none;
+  const Options options(
+      {true, window, scale, none, none, alibi_slopes, softcap, 0, 0, 0, none, none}, args.q,
+      args.k);
+  args.options = options.view();
+
+  const Input lengths(lengths_object, "lengths");
+  lengths.require_shape({q.shape(0)});
+  const auto length_values = read_integers(lengths);
+  args.lengths = length_values.data();
+  std::vector<int64_t> blocks;
+  if (paged) {
+    const Input table(block_table, "block_table");
+    table.require_ndim(2).require_shape({q.shape(0), table.shape(1)});
+    blocks = read_integers(table);
+    args.blocks = blocks.data();
+    args.blocks_per_sequence = table.shape(1);
+    check_lengths(lengths, length_values, table.shape(1) * k.shape(1));
+    check_blocks(blocks, table.shape(1), length_values, args.k);
+  } else {
+    check_lengths(lengths, length_values, k.shape(1));
+  }
+  std::vector<int64_t> out_shape(q.shape().begin(), q.shape().end());
+  out_shape.back() = v.shape(3);
+  const Output out = make_output(q, out_object, out_shape, q->dtype);
+  require_contiguous_rows(out.view, "out");
+  for (const Input* in : {&q, &k, &v}) require_apart(out.view, "out", in->view(), in->name());
+  args.out = out.view;
+  run(k->size(), [&] { attention_decode(args); });
+  return out.object;
+}
+
 }  // namespace
 
 void bind_attention(py::module_& m) {
@@ -175,6 +264,10 @@ void bind_attention(py::module_& m) {
       py::arg("stream") = 0, py::arg("cu_seqlens_q") = none, py::arg("cu_seqlens_k") = none,
       py::arg("need_dbias") = false, py::arg("dq_out") = none, py::arg("dk_out") = none,
       py::arg("dv_out") = none);
+  m.def("attention_decode", &decode, py::arg("query"), py::arg("key_cache"), py::arg("value_cache"),
+        py::arg("lengths"), py::arg("block_table") = none, py::arg("window") = none,
+        py::arg("scale") = none, py::arg("alibi_slopes") = none, py::arg("softcap") = none,
+        py::arg("out") = none);
 }
 
 }  // namespace pyllm::bind

@@ -43,10 +43,12 @@ struct AttentionBackwardArgs {
 
 // New queries, one or a few a sequence, against a cache of keys and values.
 struct DecodeArgs {
-  Array q, out;            // (batch, queries, heads, head_dim)
-  Array k, v;              // (batch, capacity, kv_heads, head_dim), or blocks of them
-  const int64_t* lengths;  // keys in the cache of each sequence, the new queries' included
-  const int64_t* blocks;   // (batch, blocks_per_sequence) block numbers, or null: not paged
+  Array q, out;  // (batch, queries, heads, head_dim)
+  Array k, v;    // (batch, capacity, kv_heads, head_dim), or blocks of them
+  const int64_t* lengths =
+      nullptr;  // keys in the cache of each sequence, the new queries' included
+  const int64_t* blocks =
+      nullptr;  // (batch, blocks_per_sequence) block numbers, or null: not paged
   int64_t blocks_per_sequence = 0;
   AttentionOptions options;
 };

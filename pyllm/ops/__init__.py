@@ -5,7 +5,7 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 16-bit inputs are computed in float32 and rounded once, at the end.
 """
 
-from pyllm.ops.attention import attention, attention_backward
+from pyllm.ops.attention import attention, attention_backward, attention_decode
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.linear import linear, linear_backward
 from pyllm.ops.linear_cross_entropy import (
@@ -18,6 +18,7 @@ from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softma
 __all__ = [
     "attention",
     "attention_backward",
+    "attention_decode",
     "cross_entropy",
     "cross_entropy_backward",
     "linear",

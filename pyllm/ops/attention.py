@@ -160,3 +160,56 @@ def attention_backward(
         dk_out,
         dv_out,
     )
+
+
+def attention_decode(
+    query: Array,
+    key_cache: Array,
+    value_cache: Array,
+    lengths: Array,
+    *,
+    block_table: Array | None = None,
+    window: Window | None = None,
+    scale: float | None = None,
+    alibi_slopes: Array | None = None,
+    softcap: float | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Causal attention of the newest queries of each sequence against its cache.
+
+    Query i of sequence b stands at position lengths[b] - Tq + i; its own key and value are already
+    in the cache. The work is split over positions, so one sequence keeps all threads busy.
+
+    Args:
+        query: (batch, Tq, heads, head_dim); Tq is 1, or a few; any float dtype.
+        key_cache: (batch, capacity, kv_heads, head_dim) or, paged, (num_blocks, block_size,
+            kv_heads, head_dim), in query's dtype; head_dim contiguous.
+        value_cache: likewise, (..., value_dim).
+        lengths: (batch,) int32 or int64: positions in use, the new ones included. What lies beyond
+            is not read. A query at a position before the first sees nothing and gives zeros.
+        block_table: (batch, blocks) int32 or int64: position j of sequence b is row
+            j % block_size of block block_table[b, j // block_size]. Entries beyond the length
+            are not read.
+        window: (left, right): only the last left + 1 positions; right has no effect.
+        scale, alibi_slopes, softcap: as `attention`.
+        out: where to write the result.
+
+    Returns:
+        (batch, Tq, heads, value_dim), query's dtype.
+
+    Raises:
+        TypeError: an argument is no array, or its dtype is not supported.
+        ValueError: shapes do not fit, a length or a block number is out of range.
+    """
+    return backend_of(query).attention_decode(
+        query,
+        key_cache,
+        value_cache,
+        lengths,
+        block_table,
+        window,
+        scale,
+        alibi_slopes,
+        softcap,
+        out,
+    )

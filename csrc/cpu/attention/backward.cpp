@@ -146,15 +146,15 @@ class BackwardBlock {
   // p_ = P^T
   void probabilities(const TileAt& at, int64_t panel, int64_t skip, const Scores<C>& scores,
                      const KeyTiles<T>& tiles) {
-    product<Into::overwrite, 1>(Product<C>{.m = at.keys,
-                                           .n = W,
-                                           .k = d_,
-                                           .a = keys_t_ + skip,
-                                           .a_step = kTileKeys,
-                                           .b = queries_t_ + panel * W * d_,
-                                           .ldb = W,
-                                           .c = p_,
-                                           .ldc = W});
+    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
+                                                    .n = W,
+                                                    .k = d_,
+                                                    .a = keys_t_ + skip,
+                                                    .a_step = kTileKeys,
+                                                    .b = queries_t_ + panel * W * d_,
+                                                    .ldb = W,
+                                                    .c = p_,
+                                                    .ldc = W});
     scores.finish(at, p_, cap_slope_);
     tiles.template mask<W>(at.key, at.keys, p_);
     for (int x = 0; x < W; x += V::lanes) {
@@ -168,15 +168,15 @@ class BackwardBlock {
   // Everything that follows from p_.
   void gradients(const TileAt& at, int64_t panel, int64_t skip, int64_t head,
                  const Dropout<C>& dropout, const KeyGradients<C>& sums) {
-    product<Into::overwrite, 1>(Product<C>{.m = at.keys,
-                                           .n = W,
-                                           .k = dv_,
-                                           .a = values_t_ + skip,
-                                           .a_step = kTileKeys,
-                                           .b = grads_t_ + panel * W * dv_,
-                                           .ldb = W,
-                                           .c = ds_,
-                                           .ldc = W});
+    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
+                                                    .n = W,
+                                                    .k = dv_,
+                                                    .a = values_t_ + skip,
+                                                    .a_step = kTileKeys,
+                                                    .b = grads_t_ + panel * W * dv_,
+                                                    .ldb = W,
+                                                    .c = ds_,
+                                                    .ldc = W});
     const bool drops = a_.options.dropout_p > 0;
     if (drops) dropout.tile(at.key, at.keys, at.query, at.queries, W, keep_);
     for (int x = 0; x < W; x += V::lanes) {
@@ -192,39 +192,39 @@ class BackwardBlock {
         }
       }
     }
-    product<Into::add, W>(Product<C>{.m = at.keys,
-                                     .n = ldv_,
-                                     .k = at.queries,
-                                     .a = p_,
-                                     .a_step = 1,
-                                     .b = grads_ + panel * W * ldv_,
-                                     .ldb = ldv_,
-                                     .c = sums.dv + at.key * ldv_,
-                                     .ldc = ldv_});
+    tile_product<Into::add, W>(TileProduct<C>{.m = at.keys,
+                                              .n = ldv_,
+                                              .k = at.queries,
+                                              .a = p_,
+                                              .a_step = 1,
+                                              .b = grads_ + panel * W * ldv_,
+                                              .ldb = ldv_,
+                                              .c = sums.dv + at.key * ldv_,
+                                              .ldc = ldv_});
     if (a_.dbias) add_dbias(at, head);
     if (a_.options.softcap > 0) {
       for (int64_t e = 0; e < at.keys * W; e += V::lanes) {
         store(ds_ + e, load(ds_ + e) * load(cap_slope_ + e));
       }
     }
-    product<Into::add, 1>(Product<C>{.m = d_,
-                                     .n = W,
-                                     .k = at.keys,
-                                     .a = keys_ + skip * ld_,
-                                     .a_step = ld_,
-                                     .b = ds_,
-                                     .ldb = W,
-                                     .c = dqueries_ + panel * W * d_,
-                                     .ldc = W});
-    product<Into::add, W>(Product<C>{.m = at.keys,
-                                     .n = ld_,
-                                     .k = at.queries,
-                                     .a = ds_,
-                                     .a_step = 1,
-                                     .b = queries_ + panel * W * ld_,
-                                     .ldb = ld_,
-                                     .c = sums.dk + at.key * ld_,
-                                     .ldc = ld_});
+    tile_product<Into::add, 1>(TileProduct<C>{.m = d_,
+                                              .n = W,
+                                              .k = at.keys,
+                                              .a = keys_ + skip * ld_,
+                                              .a_step = ld_,
+                                              .b = ds_,
+                                              .ldb = W,
+                                              .c = dqueries_ + panel * W * d_,
+                                              .ldc = W});
+    tile_product<Into::add, W>(TileProduct<C>{.m = at.keys,
+                                              .n = ld_,
+                                              .k = at.queries,
+                                              .a = ds_,
+                                              .a_step = 1,
+                                              .b = queries_ + panel * W * ld_,
+                                              .ldb = ld_,
+                                              .c = sums.dk + at.key * ld_,
+                                              .ldc = ld_});
   }
 
   void add_dbias(const TileAt& at, int64_t head) {

@@ -96,15 +96,15 @@ class ForwardBlock {
     const int64_t end = std::min(j + n, band.end(query + queries - 1));
     if (begin >= end) return;
     const TileAt at{begin, end - begin, query, queries};
-    product<Into::overwrite, 1>(Product<C>{.m = at.keys,
-                                           .n = W,
-                                           .k = d_,
-                                           .a = keys_t_ + (begin - j),
-                                           .a_step = kTileKeys,
-                                           .b = queries_ + p * W * d_,
-                                           .ldb = W,
-                                           .c = tile_,
-                                           .ldc = W});
+    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
+                                                    .n = W,
+                                                    .k = d_,
+                                                    .a = keys_t_ + (begin - j),
+                                                    .a_step = kTileKeys,
+                                                    .b = queries_ + p * W * d_,
+                                                    .ldb = W,
+                                                    .c = tile_,
+                                                    .ldc = W});
     scores_.finish(at, tile_, nullptr);
     tiles.template mask<W>(begin, at.keys, tile_);
     softmax(at.keys, top_ + p * W, total_ + p * W);
@@ -114,16 +114,16 @@ class ForwardBlock {
         store(tile_ + x, load(tile_ + x) * load(keep_ + x));
       }
     }
-    product<Into::rescale, 1>(Product<C>{.m = dv_,
-                                         .n = W,
-                                         .k = at.keys,
-                                         .a = values_ + (begin - j) * padded<C>(dv_),
-                                         .a_step = padded<C>(dv_),
-                                         .b = tile_,
-                                         .ldb = W,
-                                         .c = sums_ + p * W * dv_,
-                                         .ldc = W,
-                                         .factors = factors_});
+    tile_product<Into::rescale, 1>(TileProduct<C>{.m = dv_,
+                                                  .n = W,
+                                                  .k = at.keys,
+                                                  .a = values_ + (begin - j) * padded<C>(dv_),
+                                                  .a_step = padded<C>(dv_),
+                                                  .b = tile_,
+                                                  .ldb = W,
+                                                  .c = sums_ + p * W * dv_,
+                                                  .ldc = W,
+                                                  .factors = factors_});
   }
 
   // Scores to probabilities in the tile; running maximum and sum move on, factors_ says by how

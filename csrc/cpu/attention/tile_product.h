@@ -28,7 +28,7 @@ enum class Into {
 };
 
 template <class C>
-struct Product {
+struct TileProduct {
   int64_t m, n, k;
   const C* a;
   int64_t a_step;
@@ -40,7 +40,7 @@ struct Product {
 };
 
 template <Into into, int row_stride, int R, int V, class C>
-inline void product_block(const Product<C>& p, int64_t row, int64_t column) {
+inline void product_block(const TileProduct<C>& p, int64_t row, int64_t column) {
   constexpr int L = Vec<C>::lanes;
   Vec<C> sums[R][V];
   C* c = p.c + row * p.ldc + column;
@@ -78,7 +78,7 @@ inline void product_block(const Product<C>& p, int64_t row, int64_t column) {
 }
 
 template <Into into, int row_stride, int R, int V, class C>
-inline void product_rows(const Product<C>& p, int64_t row, int64_t column) {
+inline void product_rows(const TileProduct<C>& p, int64_t row, int64_t column) {
   for (; row + R <= p.m; row += R) product_block<into, row_stride, R, V>(p, row, column);
   if constexpr (R > 1) {
     if (row < p.m) product_rows<into, row_stride, (R > 4 ? 4 : R / 2), V>(p, row, column);
@@ -87,7 +87,7 @@ inline void product_rows(const Product<C>& p, int64_t row, int64_t column) {
 
 // n must be a multiple of the vector length.
 template <Into into, int row_stride, class C>
-void product(const Product<C>& p) {
+void tile_product(const TileProduct<C>& p) {
   int64_t column = 0;
   for (; column + kPanel<C> <= p.n; column += kPanel<C>) {
     product_rows<into, row_stride, kBlockRows, kBlockVectors>(p, 0, column);
