@@ -7,6 +7,8 @@
 
 #include "core/scratch.h"
 #include "cpu/blas.h"
+#include "cpu/gemm/skinny.h"
+#include "cpu/gemm/tile.h"
 #include "cpu/simd.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -34,42 +36,6 @@ Layout layout_of(const Matrix& x) {
   return {};
 }
 
-// to (rows x columns, adjacent columns) = from, widened.
-template <class T, class C>
-void pack_as(const Matrix& from, C* to) {
-  const T* source = static_cast<const T*>(from.data);
-  if (from.column_stride == 1) {
-    for (int64_t i = 0; i < from.rows; ++i) {
-      const T* row = source + i * from.row_stride;
-      for (int64_t j = 0; j < from.columns; j += Vec<C>::lanes) {
-        const int count = lanes_left<C>(from.columns - j);
-        store(to + i * from.columns + j, load(row + j, count), count);
-      }
-    }
-    return;
-  }
-  for (int64_t i = 0; i < from.rows; ++i) {
-    const T* row = source + i * from.row_stride;
-    for (int64_t j = 0; j < from.columns; ++j) {
-      to[i * from.columns + j] = widen(row[j * from.column_stride]);
-    }
-  }
-}
-
-// Calls f(Tag) for the storage types that compute in C.
-template <class C, class F>
-void with_storage(DType dtype, F&& f) {
-  if constexpr (std::is_same_v<C, double>) {
-    f(Tag<double>{});
-  } else if (dtype == DType::f32) {
-    f(Tag<float>{});
-  } else if (dtype == DType::bf16) {
-    f(Tag<bfloat16>{});
-  } else {
-    f(Tag<float16>{});
-  }
-}
-
 // A panel of an operand as the BLAS wants it: in place, or packed into `scratch`. A transposed
 // source is packed as it lies in memory.
 template <class C>
@@ -87,37 +53,11 @@ struct Panel {
     }
     transposed = x.row_stride == 1 && x.column_stride != 1;
     const Matrix stored = transposed ? x.transposed() : x;
-    with_storage<C>(x.dtype,
-                    [&](auto tag) { pack_as<typename decltype(tag)::type>(stored, scratch); });
+    load_tile(stored, scratch);
     data = scratch;
     stride = std::max<int64_t>(stored.columns, 1);
   }
 };
-
-template <class C>
-void write_back(const C* tile, int64_t stride, const Matrix& c, bool accumulate) {
-  with_storage<C>(c.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    T* target = static_cast<T*>(c.data);
-    for (int64_t i = 0; i < c.rows; ++i) {
-      const C* from = tile + i * stride;
-      T* to = target + i * c.row_stride;
-      if (c.column_stride == 1) {
-        for (int64_t j = 0; j < c.columns; j += Vec<C>::lanes) {
-          const int count = lanes_left<C>(c.columns - j);
-          Vec<C> value = load(from + j, count);
-          if (accumulate) value += load(to + j, count);
-          store(to + j, value, count);
-        }
-      } else {
-        for (int64_t j = 0; j < c.columns; ++j) {
-          T& element = to[j * c.column_stride];
-          element = narrow<T>(accumulate ? widen(element) + from[j] : from[j]);
-        }
-      }
-    }
-  });
-}
 
 template <class C>
 class Run {
@@ -192,7 +132,7 @@ class Run {
       done += g.k;
     } while (done < p_.a.columns);
     if (p_.epilogue) (*p_.epilogue)({row, column, rows, columns, g.c, g.ldc});
-    if (!c_.direct) write_back(c_tile.data(), columns, target, p_.accumulate);
+    if (!c_.direct) store_tile(c_tile.data(), columns, target, p_.accumulate);
   }
 
   const Product& p_;
@@ -204,6 +144,12 @@ class Run {
 
 void product(const Product& p) {
   if (p.c.rows == 0 || p.c.columns == 0) return;
+  if (is_skinny(p)) return skinny_product(p);
+  if (!p.epilogue) {
+    Product turned = p;  // c^T = b^T a^T
+    turned.a = p.b.transposed(), turned.b = p.a.transposed(), turned.c = p.c.transposed();
+    if (is_skinny(turned)) return skinny_product(turned);
+  }
   const auto go = [&](auto run) {
     if (run.direct() && !p.epilogue) return gemm(run.whole());
     run.parallel();

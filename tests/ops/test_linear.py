@@ -52,6 +52,16 @@ def test_tiles_and_panels(dtype, m, n, k, rng):
     assert_close(y, expected, ops=roundings(k), scale=scale)
 
 
+@pytest.mark.parametrize("m", [1, 2, 3, 5, 8, 11, 16, 17])
+def test_few_rows(isa, dtype, m, rng):
+    """The shapes of decoding, which have a kernel of their own."""
+    x, weight, bias = problem(rng, m, 101, 307, dtype)
+    y = ops.linear(x[:, ::-1], weight, bias, activation="relu")
+    expected, _ = reference.linear(x[:, ::-1], weight, bias, "relu")
+    scale = terms(x[:, ::-1], weight) + np.abs(bias.astype(np.float64))
+    assert_close(y, expected, ops=roundings(307), scale=scale)
+
+
 @activations
 def test_backward(isa, dtype, activation, rng):
     x, weight, _ = problem(rng, (3, 50), 37, 29, dtype)
