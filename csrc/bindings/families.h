@@ -5,9 +5,13 @@
 
 namespace pyllm::bind {
 
+void bind_adamw(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_ceilings(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
+void bind_dropout(pybind11::module_& m);
+void bind_embedding(pybind11::module_& m);
+void bind_layer_norm(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
 void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);

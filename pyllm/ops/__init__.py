@@ -5,8 +5,12 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 16-bit inputs are computed in float32 and rounded once, at the end.
 """
 
+from pyllm.ops.adamw import adam_step, adamw_step, sum_of_squares
 from pyllm.ops.attention import attention, attention_backward, attention_decode
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from pyllm.ops.dropout import dropout, dropout_backward
+from pyllm.ops.embedding import embedding, embedding_backward
+from pyllm.ops.layer_norm import layer_norm, layer_norm_backward
 from pyllm.ops.linear import linear, linear_backward
 from pyllm.ops.linear_cross_entropy import (
     linear_cross_entropy,
@@ -16,11 +20,19 @@ from pyllm.ops.matmul import matmul
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "adam_step",
+    "adamw_step",
     "attention",
     "attention_backward",
     "attention_decode",
     "cross_entropy",
     "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "embedding",
+    "embedding_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "linear",
     "linear_backward",
     "linear_cross_entropy",
@@ -30,4 +42,5 @@ __all__ = [
     "matmul",
     "softmax",
     "softmax_backward",
+    "sum_of_squares",
 ]
