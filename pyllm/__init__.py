@@ -2,7 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyllm import memory, ops
+from pyllm import memory, ops, random
+from pyllm.autograd import Tensor, no_grad
+from pyllm.random import seed
 from pyllm.runtime import get_isa, get_num_threads, set_num_threads
 
 try:
@@ -10,4 +12,14 @@ try:
 except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+source"
 
-__all__ = ["get_isa", "get_num_threads", "memory", "ops", "set_num_threads"]
+__all__ = [
+    "Tensor",
+    "get_isa",
+    "get_num_threads",
+    "memory",
+    "no_grad",
+    "ops",
+    "random",
+    "seed",
+    "set_num_threads",
+]

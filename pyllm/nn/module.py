@@ -1,0 +1,106 @@
+"""Module: a tree of parameters; FlatParameters: many parameters in one array."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyllm.autograd import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that is trained."""
+
+    __slots__ = ()
+
+    def __init__(self, data: npt.ArrayLike) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """Base of layers and models: parameters and modules among its attributes are found by name."""
+
+    training = True
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self.forward(*arguments, **keywords)
+
+    def forward(self, *arguments: Any, **keywords: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def modules(self) -> Iterator["Module"]:
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.children():
+            yield from child.named_parameters(f"{prefix}{name}.")
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def train(self, mode: bool = True) -> "Module":
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        return self.train(False)
+
+    def to(self, dtype: npt.DTypeLike) -> "Module":
+        for parameter in self.parameters():
+            parameter.data = parameter.data.astype(dtype)
+        return self
+
+
+class ModuleList(Module):
+    """A list of modules, named by their number."""
+
+    def __init__(self, modules: list[Module]) -> None:
+        for number, module in enumerate(modules):
+            setattr(self, str(number), module)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (child for _, child in self.children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+
+class FlatParameters:
+    """Parameters of one dtype as views of two flat arrays, `data` and `grad`."""
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        total = sum(parameter.size for parameter in parameters)
+        dtype = parameters[0].dtype
+        self.data, self.grad = np.zeros(total, dtype), np.zeros(total, dtype)
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.size
+            view = self.data[start:end].reshape(parameter.shape)
+            view[...] = parameter.data
+            parameter.data = view
+            parameter.set_grad_buffer(self.grad[start:end].reshape(parameter.shape))
+            start = end
+
+    def complete(self, parameters: list[Parameter]) -> None:
+        """Zero the gradients that no backward has written since `zero_grad`."""
+        for parameter in parameters:
+            if parameter.grad is None:
+                buffer, _ = parameter.take_buffer()
+                assert buffer is not None
+                buffer[...] = 0

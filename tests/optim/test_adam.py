@@ -1,0 +1,97 @@
+"""Adam and AdamW over groups: clipping, state, errors; schedules."""
+
+import numpy as np
+import pytest
+
+from pyllm.nn import Parameter
+from pyllm.optim import Adam, AdamW, schedules
+
+
+def parameters(rng, *shapes):
+    return [Parameter(rng.normal(size=shape).astype(np.float32)) for shape in shapes]
+
+
+def set_gradients(params, rng):
+    for p in params:
+        p.zero_grad()
+        p.accumulate_grad(rng.normal(size=p.shape).astype(np.float32))
+
+
+def test_groups_have_settings_of_their_own(rng):
+    one, two = parameters(rng, (3, 2), (4,))
+    before = one.data.copy(), two.data.copy()
+    optimizer = AdamW([{"params": [one], "lr": 0.0}, {"params": [two]}], lr=0.1)
+    set_gradients([one, two], rng)
+    optimizer.step()
+    np.testing.assert_array_equal(one.data, before[0])
+    assert (two.data != before[1]).all()
+
+
+def test_clipping_is_by_the_global_norm(rng):
+    params = parameters(rng, (3, 2), (4,))
+    optimizer = AdamW([{"params": [p]} for p in params], max_norm=0.5)
+    set_gradients(params, rng)
+    norm = np.sqrt(sum((p.grad.data.astype(np.float64) ** 2).sum() for p in params))
+    first = params[0].grad.data.copy()
+    assert optimizer.step() == pytest.approx(norm, rel=1e-6)
+    moment = optimizer.state_dict()["states"][0]["exp_avg"].reshape(3, 2)
+    np.testing.assert_allclose(moment, 0.1 * first * 0.5 / norm, rtol=1e-4)
+
+
+def test_a_parameter_without_gradient_counts_as_zero(rng):
+    used, unused = parameters(rng, (2,), (2,))
+    optimizer = AdamW([used, unused], weight_decay=0.0)
+    set_gradients([used, unused], rng)
+    optimizer.step()
+    optimizer.zero_grad()
+    used.accumulate_grad(np.full(2, 3, np.float32))
+    assert optimizer.step() == pytest.approx(np.sqrt(18))
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_state_continues_bitwise(kind, rng):
+    runs = []
+    for stop in (None, 3):
+        generator = np.random.default_rng(0)
+        params = parameters(generator, (5, 3), (7,))
+        optimizer = kind(params, lr=0.1, weight_decay=0.1)
+        for step in range(6):
+            if step == stop:
+                state = optimizer.state_dict()
+                params = [Parameter(p.data.copy()) for p in params]
+                optimizer = kind(params, lr=0.1, weight_decay=0.1)
+                optimizer.load_state_dict(state)
+            set_gradients(params, generator)
+            optimizer.step()
+        runs.append([p.data.tobytes() for p in params])
+    assert runs[0] == runs[1]
+
+
+def test_errors(rng):
+    (p,) = parameters(rng, (2,))
+    for bad in ([], [p, p], [{"params": [p]}, {"params": []}]):
+        with pytest.raises(ValueError, match="each parameter once"):
+            AdamW(bad)
+    (other,) = parameters(rng, (3,))
+    with pytest.raises(ValueError, match="does not fit"):
+        AdamW([p]).load_state_dict(AdamW([other]).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "end"),
+    [
+        (schedules.constant(2.0), 2.0, 2.0),
+        (schedules.linear(2.0, 10, 0.5), 2.0, 0.5),
+        (schedules.cosine(2.0, 10, 0.5), 2.0, 0.5),
+        (schedules.exponential(2.0, 10, 0.5), 2.0, 0.5),
+        (schedules.inverse_sqrt(2.0, 5), 2.0, 2.0 * (5 / 15) ** 0.5),
+        (schedules.warm_up(schedules.linear(2.0, 6), 2.0, 4), 0.5, 0.0),
+    ],
+)
+def test_schedules(schedule, start, end):
+    assert schedule(0) == pytest.approx(start)
+    assert schedule(10) == pytest.approx(end)
+
+
+def test_schedules_stay_at_their_end():
+    assert schedules.cosine(1.0, 10, 0.1)(1000) == pytest.approx(0.1)
