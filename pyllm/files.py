@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_UMASK = os.umask(0)  # there is no other way to read it
+os.umask(_UMASK)
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then put it in the place of `path`."""
@@ -62,7 +65,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """fsync a file or a folder."""
+    """fsync a file or a folder; a file gets the permissions of any new file."""
+    if path.is_file():
+        path.chmod(0o666 & ~_UMASK)  # safetensors makes its files private
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

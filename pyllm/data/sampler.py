@@ -44,6 +44,11 @@ class BatchSampler:
         self._spare = (len(tokens) - 1) % length
         self.position = 0  # batches drawn so far: the whole state
 
+    @property
+    def tokens(self) -> int:
+        """Tokens in the data."""
+        return len(self._tokens)
+
     def next(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """(inputs, targets), each (batch_size, length)."""
         batch = self.batch(self.position)
@@ -52,15 +57,13 @@ class BatchSampler:
 
     def batch(self, position: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """The batch of a number, whatever was drawn before."""
-        out = np.empty((self.batch_size, self.length + 1), np.int32)
         first = position * self.batch_size
-        for row in range(self.batch_size):
-            epoch, index = divmod(first + row, self.windows)
-            start = self._offset(epoch) + self.length * _permute(
-                index, self.windows, self.seed, epoch
-            )
-            out[row] = self._tokens.read(start, start + self.length + 1)
-        return np.ascontiguousarray(out[:, :-1]), np.ascontiguousarray(out[:, 1:])
+        starts = (self._start(first + row) for row in range(self.batch_size))
+        return self._tokens.windows(starts, self.length)
+
+    def _start(self, number: int) -> int:
+        epoch, index = divmod(number, self.windows)
+        return self._offset(epoch) + self.length * _permute(index, self.windows, self.seed, epoch)
 
     def _offset(self, epoch: int) -> int:
         return _mix(self.seed, epoch, 0x0FF5E7) % (self._spare + 1)

@@ -14,7 +14,7 @@ the windows that it is asked for.
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -151,6 +151,13 @@ class TokenFile:
             out[done : done + len(part)] = part
             done += len(part)
         return out
+
+    def windows(
+        self, starts: Iterable[int], length: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """(inputs, targets), each (len(starts), length): targets are one token further on."""
+        both = np.stack([self.read(start, start + length + 1) for start in starts])
+        return np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, 1:])
 
 
 def is_token_folder(path: Path) -> bool:

@@ -1,0 +1,39 @@
+"""The optimizer and the learning rate of a run."""
+
+from pyllm import optim
+from pyllm.nn import Module
+from pyllm.optim import schedules
+from pyllm.train.config import TrainConfig
+
+
+def make_optimizer(model: Module, config: TrainConfig) -> optim.Adam:
+    """The optimizer over all parameters; matrices decay, vectors (biases, norms) do not."""
+    parameters = model.parameters()
+    groups = [
+        {
+            "params": [p for p in parameters if p.ndim > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.optimizer]
+    return kind(
+        groups,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        max_norm=config.clip or None,
+    )
+
+
+def make_schedule(config: TrainConfig) -> schedules.Schedule:
+    """Learning rate by step: linear warm-up, then the schedule over the remaining steps."""
+    peak, rest = config.learning_rate, max(1, config.steps - config.warmup)
+    final = peak * config.final_learning_rate
+    after = {
+        "constant": lambda: schedules.constant(peak),
+        "linear": lambda: schedules.linear(peak, rest, final),
+        "cosine": lambda: schedules.cosine(peak, rest, final),
+        "exponential": lambda: schedules.exponential(peak, rest, final or peak * 1e-3),
+        "inverse_sqrt": lambda: schedules.inverse_sqrt(peak, max(1, config.warmup)),
+    }[config.schedule]()
+    return schedules.warm_up(after, peak, config.warmup) if config.warmup else after
