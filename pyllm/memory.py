@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from pyllm import _cpu
+from pyllm.ops.types import Array
 
 
 class MemoryStats(TypedDict):
@@ -27,3 +28,11 @@ def reset_peak() -> None:
 def empty_cache() -> None:
     """Give blocks that are kept for reuse back to the operating system."""
     _cpu.empty_cache()
+
+
+def empty_like(like: Array, shape: tuple[int, ...]) -> Array:
+    """An array of this shape, dtype and framework as `like`, from the caching allocator.
+
+    Its content is whatever the block held.
+    """
+    return _cpu.empty_like(like, shape)

@@ -1,6 +1,7 @@
 // Threads, instruction set, allocator and BLAS, as the rest of pyllm sees them.
 #include <pybind11/stl.h>
 
+#include "bindings/arrays.h"
 #include "bindings/families.h"
 #include "core/isa.h"
 #include "core/memory.h"
@@ -37,6 +38,17 @@ void bind_runtime(py::module_& m) {
     d["system_allocations"] = s.system_calls;
     return d;
   });
+  m.def(
+      "empty_like",
+      [](py::handle object, const std::vector<int64_t>& shape) {
+        const Input like(object, "like");
+        for (const int64_t n : shape) {
+          if (n < 0) throw py::value_error("shape: expected no negative size");
+        }
+        if (shape.size() > kMaxDims) throw py::value_error("shape: too many axes");
+        return make_output(like, shape, like->dtype).object;
+      },
+      py::arg("like"), py::arg("shape"));
   m.def("reset_peak_memory", &reset_peak_memory);
   m.def("empty_cache", &empty_cache);
 }

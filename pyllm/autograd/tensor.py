@@ -1,6 +1,7 @@
 """Tensor: an array, whether it needs a gradient, and the operation that made it.
 
-The tape is the graph itself: every result points to its Node, a Node to the tensors it was made of.
+The tape is the graph itself: every result points to its Node, a Node to the nodes (and leaves) it
+was made of. It does not hold their arrays: only what a backward function names stays alive.
 `backward` walks the nodes from the result on, each after all that used its outputs, and lets go of
 what a node saved as soon as it is done: the activations of a training step are freed on the way.
 
@@ -9,6 +10,7 @@ one for each input (None where none is needed, or where it has written it to the
 the input by itself).
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -21,14 +23,31 @@ Array: TypeAlias = npt.NDArray[Any]
 Backward: TypeAlias = Callable[..., Sequence[Array | None]]
 
 
+class Reservation:
+    """A gradient that waits in a parameter's buffer, or in `array` if it had to move."""
+
+    __slots__ = ("__weakref__", "array", "moved")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.moved = False
+
+
 class Node:
-    """One recorded operation."""
+    """One recorded operation.
+
+    Attributes:
+        inputs: for each input the (node, output number) it comes from, the leaf it is, or None
+            where it needs no gradient.
+    """
 
     __slots__ = ("backward", "inputs", "name", "outputs")
 
-    def __init__(self, name: str, inputs: tuple["Tensor", ...], backward: Backward) -> None:
+    def __init__(self, name: str, inputs: Sequence["Tensor"], backward: Backward) -> None:
         self.name = name
-        self.inputs = inputs
+        self.inputs: tuple[tuple[Node, int] | Tensor | None, ...] = tuple(
+            None if not t.requires_grad else (t._node, t._index) if t._node else t for t in inputs
+        )
         self.backward: Backward | None = backward
         self.outputs = 0
 
@@ -47,7 +66,17 @@ class Tensor:
         TypeError: requires_grad with integers.
     """
 
-    __slots__ = ("_buffer", "_fresh", "_index", "_node", "data", "grad", "hooks", "requires_grad")
+    __slots__ = (
+        "_buffer",
+        "_fresh",
+        "_index",
+        "_node",
+        "_reservation",
+        "data",
+        "grad",
+        "hooks",
+        "requires_grad",
+    )
     __array_priority__ = 1000  # NumPy leaves array + tensor to us
 
     def __init__(self, data: npt.ArrayLike, requires_grad: bool = False) -> None:
@@ -61,6 +90,7 @@ class Tensor:
         self._index = 0
         self._buffer: Array | None = None
         self._fresh = True  # the buffer's content is of an earlier step
+        self._reservation: weakref.ref[Reservation] | None = None
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
@@ -120,15 +150,45 @@ class Tensor:
         """Let gradients be written into `buffer`: the first one after `zero_grad` overwrites it."""
         if buffer.shape != self.shape:
             raise ValueError(f"buffer: expected shape {self.shape}, got {buffer.shape}")
+        self._evict()
         self._buffer, self._fresh, self.grad = buffer, True, None
 
     def take_buffer(self) -> tuple[Array | None, bool]:
         """(buffer, whether to add to it) for a node that writes the gradient by itself."""
         if self._buffer is None:
             return None, False
+        self._evict()
         add, self._fresh = not self._fresh, False
         self.grad = Tensor(self._buffer)
         return self._buffer, add
+
+    def reserve_buffer(self) -> "Reservation | None":
+        """The buffer for an op that computes the gradient along with its result; None if taken.
+
+        The op keeps the reservation in its backward, which calls `claim_buffer`. Should another
+        gradient come first, the reserved content moves out of its way.
+        """
+        if self._buffer is None or not self._fresh or self.hooks:
+            return None
+        if self._reservation is not None and self._reservation() is not None:
+            return None
+        reservation = Reservation(self._buffer)
+        self._reservation = weakref.ref(reservation)
+        return reservation
+
+    def claim_buffer(self, reservation: "Reservation") -> Array | None:
+        """Make the reserved content the gradient; or hand it back, if it had to move."""
+        if reservation.moved:
+            return reservation.array
+        self._reservation, self._fresh = None, False
+        self.grad = Tensor(reservation.array)
+        return None
+
+    def _evict(self) -> None:
+        reservation = self._reservation() if self._reservation is not None else None
+        if reservation is not None:
+            reservation.array, reservation.moved = reservation.array.copy(), True
+        self._reservation = None
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -166,7 +226,7 @@ def record(
     backward: Backward,
 ) -> Any:
     """Tensor(s) of one operation, on the tape if an input needs a gradient."""
-    parents = tuple(t for t in inputs if t is not None)
+    parents = [t for t in inputs if t is not None]
     many = isinstance(data, tuple)
     results = [Tensor(array) for array in (data if many else (data,))]
     if is_recording() and any(t.requires_grad for t in parents):
@@ -183,7 +243,7 @@ def run_backward(result: Tensor, gradient: Array) -> None:
         result.accumulate_grad(gradient)
         return
     arrived: dict[Node, list[Array | None]] = {}
-    _add(arrived, result, gradient)
+    _add(arrived, result._node, result._index, gradient)
     for node in _order(result._node):
         gradients = arrived.pop(node, None)
         inputs, backward = node.inputs, node.backward
@@ -195,21 +255,19 @@ def run_backward(result: Tensor, gradient: Array) -> None:
         node.release()
         if gradients is None:
             continue
-        for tensor, g in zip(inputs, backward(*gradients), strict=True):
-            if g is None or not tensor.requires_grad:
+        for source, g in zip(inputs, backward(*gradients), strict=True):
+            if g is None or source is None:
                 continue
-            if tensor._node is None:
-                tensor.accumulate_grad(g)
+            if isinstance(source, Tensor):
+                source.accumulate_grad(g)
             else:
-                _add(arrived, tensor, g)
+                _add(arrived, *source, g)
 
 
-def _add(arrived: dict[Node, list[Array | None]], tensor: Tensor, gradient: Array) -> None:
-    node = tensor._node
-    assert node is not None
+def _add(arrived: dict[Node, list[Array | None]], node: Node, index: int, gradient: Array) -> None:
     slots = arrived.setdefault(node, [None] * node.outputs)
-    before = slots[tensor._index]
-    slots[tensor._index] = gradient if before is None else before + gradient
+    before = slots[index]
+    slots[index] = gradient if before is None else before + gradient
 
 
 def _order(last: Node) -> list[Node]:
@@ -221,10 +279,10 @@ def _order(last: Node) -> list[Node]:
         node, index = stack.pop()
         if index < len(node.inputs):
             stack.append((node, index + 1))
-            before = node.inputs[index]._node
-            if before is not None and before not in seen:
-                seen.add(before)
-                stack.append((before, 0))
+            source = node.inputs[index]
+            if isinstance(source, tuple) and source[0] not in seen:
+                seen.add(source[0])
+                stack.append((source[0], 0))
         else:
             order.append(node)
     order.reverse()

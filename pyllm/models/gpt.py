@@ -202,7 +202,7 @@ class GPT(nn.Module):
     def _run(
         self, ids: npt.NDArray[np.integer], positions: npt.NDArray[Any], attend: Any
     ) -> Tensor:
-        x = F.embedding(ids, self.wte.weight) + F.embedding(positions, self.wpe.weight)
+        x = F.embedding_sum(ids, self.wte.weight, positions, self.wpe.weight)
         x = F.dropout(x, self.config.embd_pdrop if self.training else 0.0)
         delta = None
         for layer, block in enumerate(self.blocks):

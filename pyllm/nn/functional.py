@@ -3,13 +3,12 @@
 Gradients of weights go straight into the weights' gradient buffers where they have one.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyllm import ops, random
+from pyllm import memory, ops, random
 from pyllm.autograd import Tensor, is_recording, record
 
 Array = npt.NDArray[Any]
@@ -20,8 +19,9 @@ def linear(
 ) -> Tensor:
     """activation(x weight^T + bias); see `ops.linear`."""
     save = activation is not None and is_recording()
+    source, need_dx = x.data, x.requires_grad
     result = ops.linear(
-        x.data,
+        source,
         weight.data,
         None if bias is None else bias.data,
         activation=activation,
@@ -33,12 +33,12 @@ def linear(
         buffers, add = _buffers(weight, bias)
         dx, dweight, dbias = ops.linear_backward(
             grad,
-            x.data,
+            source,
             weight.data,
             bias=bias is not None,
             activation=activation,
             preactivation=preactivation,
-            need_dx=x.requires_grad,
+            need_dx=need_dx,
             dweight_out=buffers[0],
             dbias_out=buffers[1],
             accumulate=add,
@@ -79,14 +79,15 @@ def layer_norm(
     )
     y, mean, rstd = outputs[0], outputs[-2], outputs[-1]
     source = x.data if residual is None else outputs[1]
+    alone = residual is None
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> tuple[Array | None, ...]:
         if grad is None:
-            return (grad_sum, None, None) if residual is None else (grad_sum, grad_sum, None, None)
+            return (grad_sum, None, None) if alone else (grad_sum, grad_sum, None, None)
         dx, dweight, dbias = ops.layer_norm_backward(
             grad, source, weight.data, mean, rstd, grad_sum=grad_sum
         )
-        return (dx, dweight, dbias) if residual is None else (dx, dx, dweight, dbias)
+        return (dx, dweight, dbias) if alone else (dx, dx, dweight, dbias)
 
     if residual is None:
         return record("layer_norm", y, (x, weight, bias), backward)
@@ -96,12 +97,31 @@ def layer_norm(
 def embedding(ids: Array, weight: Tensor) -> Tensor:
     """Rows of `weight`."""
 
-    def backward(grad: Array) -> tuple[Array | None]:
-        buffer, add = weight.take_buffer()
-        dweight = ops.embedding_backward(grad, ids, weight.shape[0], out=buffer, accumulate=add)
-        return (None if buffer is not None else dweight,)
+    return record(
+        "embedding",
+        ops.embedding(ids, weight.data),
+        (weight,),
+        lambda grad: (_scatter(grad, ids, weight),),
+    )
 
-    return record("embedding", ops.embedding(ids, weight.data), (weight,), backward)
+
+def embedding_sum(ids: Array, weight: Tensor, positions: Array, position_weight: Tensor) -> Tensor:
+    """weight[ids] + position_weight[positions]; positions broadcast to the shape of ids."""
+    positions = np.broadcast_to(positions, np.shape(ids))
+    y = ops.embedding(ids, weight.data)
+    y += ops.embedding(positions, position_weight.data)
+
+    def backward(grad: Array) -> tuple[Array | None, Array | None]:
+        return _scatter(grad, ids, weight), _scatter(grad, positions, position_weight)
+
+    return record("embedding_sum", y, (weight, position_weight), backward)
+
+
+def _scatter(grad: Array, ids: Array, weight: Tensor) -> Array | None:
+    """Gradient of an embedding, or None if it went to the buffer."""
+    buffer, add = weight.take_buffer()
+    made = ops.embedding_backward(grad, ids, weight.shape[0], out=buffer, accumulate=add)
+    return made if buffer is None else None
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
@@ -138,7 +158,7 @@ def attention_packed(
     y, lse = ops.attention(query, key, value, return_lse=True, **options)
 
     def backward(grad: Array) -> tuple[Array]:
-        dqkv = np.empty(shape, qkv.dtype)
+        dqkv = memory.empty_like(grad, shape)
         dq, dk, dv = np.moveaxis(dqkv, 2, 0)
         ops.attention_backward(
             grad.reshape(y.shape),
@@ -152,7 +172,7 @@ def attention_packed(
             dv_out=dv,
             **options,
         )
-        return (dqkv.reshape(qkv.shape),)
+        return (dqkv.reshape(batch, length, packed),)
 
     return record("attention", y.reshape(batch, length, packed // 3), (qkv,), backward)
 
@@ -162,15 +182,19 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Array) -> Tens
     if not (is_recording() and (hidden.requires_grad or weight.requires_grad)):
         loss = ops.linear_cross_entropy(hidden.data, weight.data, targets)
         return Tensor(loss)
+    reserved = weight.reserve_buffer()
     loss, dhidden, dweight, _ = ops.linear_cross_entropy_forward_backward(
-        hidden.data, weight.data, targets
+        hidden.data, weight.data, targets, dweight_out=None if reserved is None else reserved.array
     )
+    if reserved is not None:
+        dweight = None
 
-    def backward(grad: Array) -> tuple[Array, Array]:
+    def backward(grad: Array) -> tuple[Array, Array | None]:
         factor = float(grad)
-        if not math.isclose(factor, 1.0, rel_tol=0.0, abs_tol=0.0):
+        own = dweight if reserved is None else reserved.array
+        if factor != 1.0:
             np.multiply(dhidden, factor, out=dhidden, casting="same_kind")
-            np.multiply(dweight, factor, out=dweight, casting="same_kind")
-        return dhidden, dweight
+            np.multiply(own, factor, out=own, casting="same_kind")
+        return dhidden, own if reserved is None else weight.claim_buffer(reserved)
 
     return record("linear_cross_entropy", loss, (hidden, weight), backward)

@@ -82,6 +82,52 @@ def test_buffers_take_the_first_gradient_and_add_the_next(rng):
     assert layer.weight.grad.data.base is flat.grad
 
 
+def head(rng):
+    weight = Parameter(rng.normal(size=(11, 4)).astype(np.float32))
+    hidden = rng.normal(size=(2, 6, 4)).astype(np.float32)
+    targets = rng.integers(0, 11, 6)
+
+    def loss(i):
+        return F.linear_cross_entropy(Tensor(hidden[i]), weight, targets)
+
+    return weight, loss
+
+
+@pytest.mark.parametrize("order", ["usual", "zero_grad late", "abandoned", "kept", "two", "scaled"])
+def test_a_gradient_computed_ahead_counts_exactly_once(order, rng):
+    weight, loss = head(rng)
+    expected = []
+    for i in range(2):
+        weight.zero_grad()
+        loss(i).backward()
+        expected.append(weight.grad.data.copy())
+    weight.set_grad_buffer(np.full((11, 4), 77, np.float32))
+    wanted = expected[0]
+    if order == "usual":
+        loss(0).backward()
+    elif order == "zero_grad late":
+        result = loss(0)
+        weight.zero_grad()
+        result.backward()
+    elif order == "abandoned":
+        loss(1)
+        loss(0).backward()
+    elif order == "kept":
+        kept = loss(1)
+        loss(0).backward()
+        assert kept.requires_grad
+    elif order == "two":
+        one, two = loss(0), loss(1)
+        two.backward()
+        one.backward()
+        wanted = expected[0] + expected[1]
+    else:
+        one, two = loss(0), loss(1)
+        (one / 2 + two / 4).backward()
+        wanted = expected[0] / 2 + expected[1] / 4
+    np.testing.assert_allclose(weight.grad.data, wanted, atol=1e-7)
+
+
 def test_hooks_see_and_change_gradients():
     x = Tensor(np.array([3.0]), requires_grad=True)
     seen = []

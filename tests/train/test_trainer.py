@@ -88,6 +88,42 @@ def test_learns_and_writes_what_it_has_learnt(config):
     assert rates[-1] < 0.1 * rates[5]
 
 
+def test_bfloat16_learns_and_resumes_with_its_master_copy(config):
+    whole = dataclasses.replace(config, dtype="bfloat16")
+    trainer = Trainer(whole)
+    trainer.train()
+    assert trainer.evaluate().validation_loss < 0.7
+    half = dataclasses.replace(whole, out=config.out + "-2", checkpoint_every=50)
+    stopped = Trainer(half, callbacks=[StopAt(70)])
+    with pytest.raises(StopIteration):
+        stopped.train()
+    resumed = Trainer(half, resume=True)
+    assert resumed.step == 50
+    resumed.train()
+    for one, two in zip(trainer.model.parameters(), resumed.model.parameters(), strict=True):
+        assert one.data.dtype.name == "bfloat16"
+        assert one.data.tobytes() == two.data.tobytes()
+
+
+class StopAt(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, trainer, metrics):
+        if metrics.step == self.step:
+            raise StopIteration
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+@pytest.mark.parametrize("schedule", ["linear", "constant", "inverse_sqrt", "exponential"])
+def test_every_optimizer_and_schedule_runs(config, optimizer, schedule):
+    config = dataclasses.replace(config, steps=4, optimizer=optimizer, schedule=schedule, warmup=0)
+    trainer = Trainer(config)
+    before = trainer.evaluate().validation_loss
+    trainer.train()
+    assert trainer.evaluate().validation_loss < before
+
+
 def test_checkpoint_is_the_model(config):
     trainer = Trainer(dataclasses.replace(config, steps=3))
     trainer.train()
