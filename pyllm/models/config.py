@@ -157,7 +157,7 @@ class GPTConfig:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "nano": {"n_layer": 4, "n_head": 4, "n_embd": 128, "n_positions": 128},
+    "nano": {"n_layer": 2, "n_head": 4, "n_embd": 128, "n_positions": 64},
     "micro": {"n_layer": 6, "n_head": 6, "n_embd": 192, "n_positions": 256},
     "mini": {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256},
     "small": {"n_layer": 8, "n_head": 8, "n_embd": 512, "n_positions": 512},

@@ -49,7 +49,7 @@ class TrainConfig:
     tokenizer: str = _setting(
         "bpe", "Data", "'bpe' or 'char' to train one, or the path of a tokenizer.json."
     )
-    vocab_size: int = _setting(1024, "Data", "Entries of a BPE tokenizer that is trained.")
+    vocab_size: int = _setting(2048, "Data", "Entries of a BPE tokenizer that is trained.")
     out: str = _setting("runs/gpt", "Data", "Folder of the run: checkpoints, metrics, curve.")
 
     model: str = _setting(
@@ -67,11 +67,11 @@ class TrainConfig:
         "float32", "Model", "float32, or bfloat16 parameters with a float32 master copy."
     )
 
-    steps: int = _setting(2000, "Optimization", "Updates of the parameters.")
-    batch_size: int = _setting(8, "Optimization", "Windows of text a forward pass.")
+    steps: int = _setting(4000, "Optimization", "Updates of the parameters.")
+    batch_size: int = _setting(16, "Optimization", "Windows of text a forward pass.")
     accumulation: int = _setting(1, "Optimization", "Forward passes an update.")
     optimizer: str = _setting("adamw", "Optimization", "adamw or adam.")
-    learning_rate: float = _setting(3e-3, "Optimization", "Peak learning rate.")
+    learning_rate: float = _setting(2e-3, "Optimization", "Peak learning rate.")
     schedule: str = _setting(
         "cosine",
         "Optimization",
@@ -93,9 +93,9 @@ class TrainConfig:
     threads: int | None = _setting(None, "Optimization", "CPU threads. Default: all.")
 
     log_every: int = _setting(10, "Reports", "Steps between lines of metrics.jsonl.")
-    evaluate_every: int = _setting(250, "Reports", "Steps between validations; 0 for none.")
+    evaluate_every: int = _setting(500, "Reports", "Steps between validations; 0 for none.")
     evaluate_batches: int = _setting(20, "Reports", "Batches of a validation; 0 for all.")
-    checkpoint_every: int = _setting(500, "Reports", "Steps between checkpoints; 0: at the end.")
+    checkpoint_every: int = _setting(1000, "Reports", "Steps between checkpoints; 0: at the end.")
     keep_checkpoints: int = _setting(1, "Reports", "How many of the newest checkpoints to keep.")
     plot: bool = _setting(True, "Reports", "Draw loss.png (needs matplotlib: pyllm[viz]).")
     sample_tokens: int = _setting(200, "Reports", "Length of the sample at the end; 0 for none.")

@@ -20,11 +20,10 @@ class ProgressBar(Callback):
 
     def on_start(self, trainer: "Trainer") -> None:
         columns = (
-            TextColumn("[bold]Training"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(),
         )
         self._bar = Progress(
             *columns, console=self._console, disable=not self._console.is_terminal, transient=True
@@ -43,7 +42,7 @@ class ProgressBar(Callback):
             )
 
     def on_evaluation(self, trainer: "Trainer", metrics: EvaluationMetrics) -> None:
-        self._validation = f" · validation {metrics.validation_loss:.3f}"
+        self._validation = f" (validation {metrics.validation_loss:.3f})"
         bits = "" if metrics.bits_per_byte is None else f" ({metrics.bits_per_byte:.3f} bits/byte)"
         self._console.print(
             f"step {metrics.step:>6}   validation loss {metrics.validation_loss:.4f}{bits}"
