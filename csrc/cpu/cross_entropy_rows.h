@@ -19,31 +19,57 @@
 
 namespace pyllm::PYLLM_ISA {
 
-// log sum exp of a row that is read from memory once: each block is brought into the first-level
-// cache by the search for its maximum; the sum so far is rescaled when the maximum moves.
+// Folds f over the vectors of x, four independent chains at a time, while the memory `ahead`
+// elements further on is fetched; the last, partial vector is filled up with -inf.
+template <class T, class C, class F>
+Vec<C> fold(const T* x, int64_t n, int64_t ahead, Vec<C> start, F f) {
+  using V = Vec<C>;
+  V a = start, b = start, c = start, d = start;
+  int64_t i = 0;
+  for (; i + 4 * V::lanes <= n; i += 4 * V::lanes) {
+    a = f(a, load(x + i));
+    b = f(b, load(x + i + V::lanes));
+    c = f(c, load(x + i + 2 * V::lanes));
+    d = f(d, load(x + i + 3 * V::lanes));
+    for (int64_t line = 0; line < 4 * V::lanes; line += int64_t(64 / sizeof(T))) {
+      __builtin_prefetch(x + i + ahead + line);
+    }
+  }
+  for (; i < n; i += V::lanes) {
+    a = f(a, load(x + i, lanes_left<C>(n - i), -std::numeric_limits<C>::infinity()));
+  }
+  return f.join(f.join(a, b), f.join(c, d));
+}
+
+template <class C>
+struct Highest {
+  Vec<C> operator()(Vec<C> high, Vec<C> x) const { return max(x, high); }
+  Vec<C> join(Vec<C> a, Vec<C> b) const { return max(a, b); }
+};
+template <class C>
+struct ExpSum {
+  C top;
+  Vec<C> operator()(Vec<C> total, Vec<C> x) const { return total + exp_nonpositive(x - top); }
+  Vec<C> join(Vec<C> a, Vec<C> b) const { return a + b; }
+};
+
+// log sum exp of a row that is read from memory once, block by block; each block is fetched during
+// the arithmetic of the one before. The sum so far is rescaled when the maximum moves. NaN shows up
+// in the sum, whatever the maximum made of it.
 template <class T, class C = compute_t<T>>
 C log_sum_exp(const T* x, int64_t n) {
-  using V = Vec<C>;
   constexpr C kInf = std::numeric_limits<C>::infinity();
   constexpr int64_t kBlock = 2048;
   C top = -kInf, total = 0;
   for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = begin + kBlock < n ? begin + kBlock : n;
-    V high = -kInf;
-    for (int64_t i = begin; i < end; i += V::lanes) {
-      high = max(load(x + i, lanes_left<C>(end - i), -kInf), high);
-    }
-    const C block_top = max_of(high);
+    const int64_t length = begin + kBlock < n ? kBlock : n - begin;
+    const C block_top = max_of(fold(x + begin, length, 0, Vec<C>(-kInf), Highest<C>{}));
     if (block_top == -kInf) continue;
     if (!(block_top <= top)) {
       total *= top == -kInf ? C(0) : std::exp(top - block_top);
       top = block_top;
     }
-    V part = C(0);
-    for (int64_t i = begin; i < end; i += V::lanes) {
-      part += exp(load(x + i, lanes_left<C>(end - i), -kInf) - top);
-    }
-    total += sum(part);
+    total += sum(fold(x + begin, length, kBlock, Vec<C>(C(0)), ExpSum<C>{top}));
   }
   return top == -kInf ? -kInf : top + std::log(total);
 }
@@ -100,9 +126,15 @@ class RowLoss {
     const C even = scale * smoothing_ / C(classes_);
     const C slope = hit + even * weight_sum_ + 2 * scale * z_ * weight(y) * lse;
     const C at_target = std::exp(C(widen(x[y])) - lse) * slope - even * weight(y) - hit;
-    for (int64_t c = 0; c < classes_; c += V::lanes) {
+    int64_t c = 0;
+    if (smoothing_ == 0) {
+      for (; c + V::lanes <= classes_; c += V::lanes) {
+        store(dx + c, exp_nonpositive(load(x + c) - lse) * slope);
+      }
+    }
+    for (; c < classes_; c += V::lanes) {
       const int count = lanes_left<C>(classes_ - c);
-      V g = exp(load(x + c, count) - lse) * slope;
+      V g = exp_nonpositive(load(x + c, count) - lse) * slope;
       if (smoothing_ > 0) g -= weights_.empty() ? V(even) : load(&weights_[c], count) * even;
       store(dx + c, g, count);
     }

@@ -274,20 +274,47 @@ int lanes_left(int64_t left) {
   return left < Vec<C>::lanes ? static_cast<int>(left) : Vec<C>::lanes;
 }
 
+#if defined(__AVX512F__)
+inline Vec<float> load_part(const float* p, int count, float fill) {
+  return _mm512_mask_loadu_ps(Vec<float>(fill).v, static_cast<__mmask16>((1u << count) - 1), p);
+}
+inline void store_part(float* p, Vec<float> a, int count) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), a.v);
+}
+#elif defined(__AVX2__)
+inline __m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline Vec<float> load_part(const float* p, int count, float fill) {
+  const __m256i lanes = first_lanes(count);
+  return _mm256_blendv_ps(Vec<float>(fill).v, _mm256_maskload_ps(p, lanes),
+                          _mm256_castsi256_ps(lanes));
+}
+inline void store_part(float* p, Vec<float> a, int count) {
+  _mm256_maskstore_ps(p, first_lanes(count), a.v);
+}
+#endif
+template <class T>
+Vec<compute_t<T>> load_part(const T* p, int count, compute_t<T> fill) {
+  T part[Vec<compute_t<T>>::lanes];
+  for (int i = 0; i < Vec<compute_t<T>>::lanes; ++i) part[i] = i < count ? p[i] : narrow<T>(fill);
+  return load(part);
+}
+template <class T>
+void store_part(T* p, Vec<compute_t<T>> a, int count) {
+  T part[Vec<compute_t<T>>::lanes];
+  store(part, a);
+  std::memcpy(p, part, sizeof(T) * count);
+}
+
 template <class T, class C = compute_t<T>>
 Vec<C> load(const T* p, int count, C fill = 0) {
-  if (count == Vec<C>::lanes) return load(p);
-  T part[Vec<C>::lanes];
-  for (int i = 0; i < Vec<C>::lanes; ++i) part[i] = i < count ? p[i] : narrow<T>(fill);
-  return load(part);
+  return count == Vec<C>::lanes ? load(p) : load_part(p, count, fill);
 }
 
 template <class T>
 void store(T* p, Vec<compute_t<T>> a, int count) {
-  if (count == Vec<compute_t<T>>::lanes) return store(p, a);
-  T part[Vec<compute_t<T>>::lanes];
-  store(part, a);
-  std::memcpy(p, part, sizeof(T) * count);
+  count == Vec<compute_t<T>>::lanes ? store(p, a) : store_part(p, a, count);
 }
 
 }  // namespace pyllm::PYLLM_ISA

@@ -45,6 +45,27 @@ inline Vec<double> exp(Vec<double> x) {
   return per_lane(x, [](double a) { return std::exp(a); });
 }
 
+// exp(x) for x <= 0, as in softmax: no clamp above, one scaling, and 0 where the result would not
+// be a normal number. NaN stays NaN.
+inline Vec<float> exp_nonpositive(Vec<float> x) {
+  x = max(x, Vec<float>(-88.0f));  // n = -127 there: the factor below is 0
+  const Vec<float> shifted = x * 1.44269504f + 12582912.0f;
+  const Vec<float> n = shifted - 12582912.0f;
+  Vec<float> r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  Vec<float> p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  return p * from_bits((to_bits(shifted) + 127) << 23);  // n sits in the low bits of shifted
+}
+inline Vec<double> exp_nonpositive(Vec<double> x) {
+  return exp(x);
+}
+
 // log(x) = e * ln 2 + log(m), m in [sqrt(1/2), sqrt(2)) (Cephes' polynomial).
 inline Vec<float> log(Vec<float> x) {
   const auto subnormal = x < Vec<float>(1.17549435e-38f);
