@@ -32,7 +32,7 @@ def main() -> None:
     """Run the command; what the user can put right is one line, not a traceback."""
     try:
         make_app()()
-    except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         Console(stderr=True).print(
             f"[red]Error:[/red] {_escape(str(error))}", highlight=False, soft_wrap=True
         )

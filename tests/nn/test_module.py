@@ -1,0 +1,96 @@
+"""Modules: names, modes, dtypes, flat buffers."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pyllm import memory
+from pyllm.autograd import Tensor
+from pyllm.nn import Embedding, FlatParameters, LayerNorm, Linear, Module, ModuleList
+
+
+class Net(Module):
+    def __init__(self):
+        self.table = Embedding(5, 3)
+        self.layers = ModuleList([Linear(3, 3), Linear(3, 2, bias=False)])
+        self.norm = LayerNorm(2)
+
+    def forward(self, ids):
+        x = self.table(ids)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+
+def test_parameters_are_named_by_their_place():
+    names = [name for name, _ in Net().named_parameters()]
+    assert names == [
+        "table.weight", "layers.0.weight", "layers.0.bias", "layers.1.weight",
+        "norm.weight", "norm.bias",
+    ]  # fmt: skip
+
+
+def test_modes_reach_every_module():
+    net = Net()
+    assert not any(module.training for module in net.eval().modules())
+    assert all(module.training for module in net.train().modules())
+
+
+def test_dtype_reaches_every_parameter():
+    net = Net().to(ml_dtypes.bfloat16)
+    assert {parameter.dtype.name for parameter in net.parameters()} == {"bfloat16"}
+
+
+def test_flat_buffers_are_the_parameters_and_their_gradients(rng):
+    net = Net()
+    for parameter in net.parameters():
+        parameter.data[...] = rng.normal(size=parameter.shape)
+    ids = rng.integers(0, 5, (2, 4))
+    seed = rng.normal(size=(2, 4, 2)).astype(np.float32)
+    before = net(ids).data.copy()
+    net(ids).backward(seed)
+    expected = np.concatenate([p.grad.data.ravel() for p in net.parameters()])
+    net.zero_grad()
+    flat = FlatParameters(net.parameters())
+    np.testing.assert_array_equal(net(ids).data, before)
+    net(ids).backward(seed)
+    np.testing.assert_allclose(flat.grad, expected, rtol=1e-6, atol=1e-7)
+    flat.data[:] = 0
+    assert not any(parameter.data.any() for parameter in net.parameters())
+
+
+def test_gradient_by_differences(rng):
+    """The whole net in float64, against central differences."""
+    net = Net().to(np.float64)
+    for parameter in net.parameters():
+        parameter.data[...] = rng.normal(size=parameter.shape)
+    ids, seed = rng.integers(0, 5, (2, 3)), rng.normal(size=(2, 3, 2))
+    net(ids).backward(seed)
+    step = 1e-6
+    for name, parameter in net.named_parameters():
+        for index in np.ndindex(parameter.shape):
+            value = parameter.data[index]
+            sides = []
+            for shift in (step, -step):
+                parameter.data[index] = value + shift
+                sides.append((net(ids).data * seed).sum())
+            parameter.data[index] = value
+            slope = (sides[0] - sides[1]) / (2 * step)
+            assert parameter.grad.data[index] == pytest.approx(slope, rel=1e-5, abs=1e-6), name
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Module has no forward"):
+        Module()(1)
+
+
+def test_empty_like_comes_from_the_allocator():
+    before = memory.stats()["in_use"]
+    array = memory.empty_like(np.ones(1, ml_dtypes.bfloat16), (3, 0, 2))
+    assert array.shape == (3, 0, 2)
+    assert array.dtype == ml_dtypes.bfloat16
+    large = memory.empty_like(np.ones(1), (1000, 100))
+    assert memory.stats()["in_use"] - before >= large.nbytes
+    with pytest.raises(ValueError, match="no negative size"):
+        memory.empty_like(large, (-1,))
+    assert isinstance(Tensor(large).data, np.ndarray)
