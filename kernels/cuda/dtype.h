@@ -1,0 +1,11 @@
+// Storage types of the arrays that launchers take; sums and statistics are float32 throughout.
+#pragma once
+
+#include <cstdint>
+
+namespace pyllm::cuda {
+
+// An int32_t in argument structs, so that their layout is plain C.
+enum DType : int32_t { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
+
+}  // namespace pyllm::cuda

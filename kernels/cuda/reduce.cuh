@@ -1,0 +1,41 @@
+// Reductions over a warp and over a block. Every thread gets the result; the order is fixed, so
+// results are the same from run to run.
+#pragma once
+
+#include "device.cuh"
+
+namespace pyllm::dev {
+
+struct Sum {
+  static constexpr float kIdentity = 0.0f;
+  PYLLM_DEVICE static float combine(float a, float b) { return a + b; }
+};
+struct Max {
+  static constexpr float kIdentity = -INFINITY;
+  PYLLM_DEVICE static float combine(float a, float b) { return dev::max(a, b); }
+};
+
+template <class Op>
+PYLLM_DEVICE float warp_reduce(float value) {
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    value = Op::combine(value, __shfl_xor_sync(kFullMask, value, offset));
+  }
+  return value;
+}
+
+// Two shuffle trees with a trip through shared memory between them. The second barrier lets the
+// next reduction reuse `scratch` (one float a warp).
+template <class Op, int kThreads>
+PYLLM_DEVICE float block_reduce(float value, const Shared<float>& scratch) {
+  constexpr int kWarps = kThreads / kWarpSize;
+  static_assert(kThreads % kWarpSize == 0 && kWarps <= kWarpSize);
+  value = warp_reduce<Op>(value);
+  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+  if (lane == 0) sts(scratch + warp, value);
+  __syncthreads();
+  value = warp_reduce<Op>(lane < kWarps ? lds(scratch + lane) : Op::kIdentity);
+  __syncthreads();
+  return value;
+}
+
+}  // namespace pyllm::dev
