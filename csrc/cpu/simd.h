@@ -84,14 +84,31 @@ Vec<T> select(typename Vec<T>::Mask mask, Vec<T> yes, Vec<T> no) {
   return mask ? yes.v : no.v;
 }
 
-// NaN in a is kept (the comparison is false), NaN in b is not: put the data first.
+// NaN in a is kept (the comparison is false), NaN in b is not: put the data first. That is what the
+// machine's instruction does with its operands in the other order; compilers miss it.
 template <class T>
 Vec<T> max(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return Vec<T>(_mm512_max_ps(b.v, a.v));
+  if constexpr (sizeof(T) == 8) return Vec<T>(_mm512_max_pd(b.v, a.v));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) return Vec<T>(_mm256_max_ps(b.v, a.v));
+  if constexpr (sizeof(T) == 8) return Vec<T>(_mm256_max_pd(b.v, a.v));
+#else
   return select<T>(a < b, b, a);
+#endif
 }
 template <class T>
 Vec<T> min(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return Vec<T>(_mm512_min_ps(b.v, a.v));
+  if constexpr (sizeof(T) == 8) return Vec<T>(_mm512_min_pd(b.v, a.v));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) return Vec<T>(_mm256_min_ps(b.v, a.v));
+  if constexpr (sizeof(T) == 8) return Vec<T>(_mm256_min_pd(b.v, a.v));
+#else
   return select<T>(a > b, b, a);
+#endif
 }
 template <class T>
 Vec<T> abs(Vec<T> a) {

@@ -22,7 +22,7 @@
 namespace pyllm::PYLLM_ISA {
 namespace {
 
-constexpr int64_t kBlockQueries = 128;
+constexpr int64_t kBlockQueries = 256;
 constexpr int64_t kTasks = 16;
 
 // Sums of dK and dV of one head, [keys][padded d] and [keys][padded dv].
@@ -36,7 +36,7 @@ template <class T>
 class BackwardBlock {
   using C = compute_t<T>;
   using V = Vec<C>;
-  static constexpr int64_t W = kPanel<C>;
+  static constexpr int64_t W = kPanel;
   static constexpr int64_t kPanels = (kBlockQueries + W - 1) / W;
   static constexpr C kInf = std::numeric_limits<C>::infinity();
 
@@ -60,9 +60,8 @@ class BackwardBlock {
         ds_(scratch_.take<C>(kTileKeys * W)),
         keep_(scratch_.take<C>(kTileKeys * W)),
         cap_slope_(scratch_.take<C>(kTileKeys * W)),
-        keys_t_(scratch_.take<C>(kTileKeys * d_)),
         keys_(scratch_.take<C>(kTileKeys * ld_)),
-        values_t_(scratch_.take<C>(kTileKeys * dv_)) {}
+        values_(scratch_.take<C>(kTileKeys * ldv_)) {}
 
   // Adds the part of queries [begin, end) of a head to the gradients; writes their dQ.
   void run(int64_t head, int64_t begin, int64_t end, const KeyGradients<C>& sums) {
@@ -76,9 +75,9 @@ class BackwardBlock {
     for (int64_t j = band.first(begin); j < last; j += kTileKeys) {
       const int64_t n = std::min(kTileKeys, last - j);
       if (!tiles.any(j, n)) continue;
-      tiles.copy_keys_transposed(j, n, keys_t_);
       tiles.copy_keys(j, n, keys_);
-      tiles.copy_values_transposed(j, n, values_t_);
+      tiles.copy_values(j, n, values_);
+      tiles.prefetch(j + n, std::min(kTileKeys, last - j - n));
       for (int64_t i = begin; i < end; i += W) {
         const int64_t queries = std::min(W, end - i);
         const int64_t from = std::max(j, band.first(i));
@@ -106,7 +105,7 @@ class BackwardBlock {
     for (const int64_t width : {d_, ld_, d_, dv_, ldv_}) {
       total += Scratch::size_of_part<C>(rows * width);
     }
-    for (const int64_t width : {d_, ld_, dv_}) {
+    for (const int64_t width : {ld_, ldv_}) {
       total += Scratch::size_of_part<C>(kTileKeys * width);
     }
     return total;
@@ -146,21 +145,14 @@ class BackwardBlock {
   // p_ = P^T
   void probabilities(const TileAt& at, int64_t panel, int64_t skip, const Scores<C>& scores,
                      const KeyTiles<T>& tiles) {
-    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
-                                                    .n = W,
-                                                    .k = d_,
-                                                    .a = keys_t_ + skip,
-                                                    .a_step = kTileKeys,
-                                                    .b = queries_t_ + panel * W * d_,
-                                                    .ldb = W,
-                                                    .c = p_,
-                                                    .ldc = W});
+    tile_product<Into::overwrite>(at.keys, W, d_, Left<C>{keys_ + skip * ld_, ld_},
+                                  queries_t_ + panel * W * d_, W, p_, W);
     scores.finish(at, p_, cap_slope_);
     tiles.template mask<W>(at.key, at.keys, p_);
-    for (int x = 0; x < W; x += V::lanes) {
-      const V lse = load(lse_ + panel * W + x);
-      for (int64_t j = 0; j < at.keys; ++j) {
-        store(p_ + j * W + x, exp2(load(p_ + j * W + x) - lse));
+    for (int64_t j = 0; j < at.keys; ++j) {
+      for (int x = 0; x < W; x += V::lanes) {
+        C* p = p_ + j * W + x;
+        store(p, exp2(load(p) - load(lse_ + panel * W + x)));
       }
     }
   }
@@ -168,21 +160,14 @@ class BackwardBlock {
   // Everything that follows from p_.
   void gradients(const TileAt& at, int64_t panel, int64_t skip, int64_t head,
                  const Dropout<C>& dropout, const KeyGradients<C>& sums) {
-    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
-                                                    .n = W,
-                                                    .k = dv_,
-                                                    .a = values_t_ + skip,
-                                                    .a_step = kTileKeys,
-                                                    .b = grads_t_ + panel * W * dv_,
-                                                    .ldb = W,
-                                                    .c = ds_,
-                                                    .ldc = W});
+    tile_product<Into::overwrite>(at.keys, W, dv_, Left<C>{values_ + skip * ldv_, ldv_},
+                                  grads_t_ + panel * W * dv_, W, ds_, W);
     const bool drops = a_.options.dropout_p > 0;
     if (drops) dropout.tile(at.key, at.keys, at.query, at.queries, W, keep_);
-    for (int x = 0; x < W; x += V::lanes) {
-      const V delta = load(delta_ + panel * W + x);
-      for (int64_t e = x; e < at.keys * W; e += W) {
-        const V p = load(p_ + e);
+    for (int64_t j = 0; j < at.keys; ++j) {
+      for (int x = 0; x < W; x += V::lanes) {
+        const int64_t e = j * W + x;
+        const V p = load(p_ + e), delta = load(delta_ + panel * W + x);
         if (drops) {
           const V keep = load(keep_ + e);
           store(ds_ + e, p * (load(ds_ + e) * keep - delta));
@@ -192,39 +177,18 @@ class BackwardBlock {
         }
       }
     }
-    tile_product<Into::add, W>(TileProduct<C>{.m = at.keys,
-                                              .n = ldv_,
-                                              .k = at.queries,
-                                              .a = p_,
-                                              .a_step = 1,
-                                              .b = grads_ + panel * W * ldv_,
-                                              .ldb = ldv_,
-                                              .c = sums.dv + at.key * ldv_,
-                                              .ldc = ldv_});
+    tile_product<Into::add>(at.keys, ldv_, at.queries, Left<C>{p_, W}, grads_ + panel * W * ldv_,
+                            ldv_, sums.dv + at.key * ldv_, ldv_);
     if (a_.dbias) add_dbias(at, head);
     if (a_.options.softcap > 0) {
       for (int64_t e = 0; e < at.keys * W; e += V::lanes) {
         store(ds_ + e, load(ds_ + e) * load(cap_slope_ + e));
       }
     }
-    tile_product<Into::add, 1>(TileProduct<C>{.m = d_,
-                                              .n = W,
-                                              .k = at.keys,
-                                              .a = keys_ + skip * ld_,
-                                              .a_step = ld_,
-                                              .b = ds_,
-                                              .ldb = W,
-                                              .c = dqueries_ + panel * W * d_,
-                                              .ldc = W});
-    tile_product<Into::add, W>(TileProduct<C>{.m = at.keys,
-                                              .n = ld_,
-                                              .k = at.queries,
-                                              .a = ds_,
-                                              .a_step = 1,
-                                              .b = queries_ + panel * W * ld_,
-                                              .ldb = ld_,
-                                              .c = sums.dk + at.key * ld_,
-                                              .ldc = ld_});
+    tile_product<Into::add>(d_, W, at.keys, Left<C>{keys_ + skip * ld_, 1, ld_}, ds_, W,
+                            dqueries_ + panel * W * d_, W);
+    tile_product<Into::add>(at.keys, ld_, at.queries, Left<C>{ds_, W}, queries_ + panel * W * ld_,
+                            ld_, sums.dk + at.key * ld_, ld_);
   }
 
   void add_dbias(const TileAt& at, int64_t head) {
@@ -242,7 +206,7 @@ class BackwardBlock {
   const int64_t d_, dv_, ld_, ldv_;
   Scratch scratch_;
   C *queries_t_, *queries_, *dqueries_, *grads_t_, *grads_, *lse_, *delta_;
-  C *p_, *ds_, *keep_, *cap_slope_, *keys_t_, *keys_, *values_t_;
+  C *p_, *ds_, *keep_, *cap_slope_, *keys_, *values_;
 };
 
 template <class T>

@@ -13,8 +13,7 @@ constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
 // 2^x = 2^n 2^r, n = round(x), |r| <= 1/2; 2^r by a minimax polynomial with relative error 9.2e-8.
 inline Vec<float> exp2(Vec<float> x) {
-  const auto tiny = x < Vec<float>(-126.0f);
-  x = max(x, Vec<float>(-126.0f));
+  x = max(x, Vec<float>(-127.0f));             // n = -127 makes the factor 0
   const Vec<float> shifted = x + 12583039.0f;  // 1.5 * 2^23 + 127: n + 127 in the low bits
   const Vec<float> r = x - (shifted - 12583039.0f);
   Vec<float> p = 1.3264728e-3f;
@@ -23,7 +22,7 @@ inline Vec<float> exp2(Vec<float> x) {
   p = p * r + 2.4022242e-1f;
   p = p * r + 6.9314700e-1f;
   p = p * r + 1.0f;
-  return select<float>(tiny, Vec<float>(0.0f), p * from_bits(to_bits(shifted) << 23));
+  return p * from_bits(to_bits(shifted) << 23);
 }
 inline Vec<double> exp2(Vec<double> x) {
   return per_lane(x, [](double a) { return std::exp2(a); });

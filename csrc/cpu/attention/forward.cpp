@@ -6,7 +6,7 @@
 //   S^T = K Q^T       broadcasts elements of K, vectors of Q^T
 //   m', p, l          per lane: running maximum, exponentials and their sum, no horizontal step
 //   O^T = O^T f + V^T P^T      f = exp2(m - m')
-// and nothing is packed but K, transposed so that a register block broadcasts from one line.
+// K and V are copied out of the caller's strided rows, a tile at a time, and read in place.
 //
 // A task is a block of queries of one head: it walks over the key tiles once, and over its panels
 // within a tile, so a copied tile serves the whole block. Heavy blocks go first. Extra memory is
@@ -19,13 +19,22 @@
 namespace pyllm::PYLLM_ISA {
 namespace {
 
-constexpr int64_t kBlockQueries = 256;
+// Queries a block: many, since each block copies all keys it sees, but no more than fit in the
+// second-level cache with their sums, and not so many that few blocks are left to share out.
+int64_t block_queries(const AttentionArgs& a) {
+  int64_t rows = 512;
+  while (rows > 64 && (rows * (a.q.shape[3] + a.v.shape[3]) > 65536 ||
+                       a.q.shape[0] * a.q.shape[1] * a.q.shape[2] < 32 * rows)) {
+    rows /= 2;
+  }
+  return rows;
+}
 
 template <class T>
 class ForwardBlock {
   using C = compute_t<T>;
   using V = Vec<C>;
-  static constexpr int64_t W = kPanel<C>;
+  static constexpr int64_t W = kPanel;
   static constexpr C kInf = std::numeric_limits<C>::infinity();
 
  public:
@@ -38,6 +47,8 @@ class ForwardBlock {
         panels_((block.end - block.begin + W - 1) / W),
         d_(a.q.shape[3]),
         dv_(a.v.shape[3]),
+        ld_(padded<C>(d_)),
+        ldv_(padded<C>(dv_)),
         scratch_(bytes()),
         queries_(scratch_.take<C>(panels_ * W * d_)),
         sums_(scratch_.take<C>(panels_ * W * dv_)),
@@ -46,8 +57,8 @@ class ForwardBlock {
         factors_(scratch_.take<C>(W)),
         tile_(scratch_.take<C>(kTileKeys * W)),
         keep_(scratch_.take<C>(a.options.dropout_p > 0 ? kTileKeys * W : 0)),
-        keys_t_(scratch_.take<C>(kTileKeys * d_)),
-        values_(scratch_.take<C>(kTileKeys * padded<C>(dv_))) {}
+        keys_(scratch_.take<C>(kTileKeys * ld_)),
+        values_(scratch_.take<C>(kTileKeys * ldv_)) {}
 
   void run() {
     read_queries();
@@ -57,8 +68,9 @@ class ForwardBlock {
     for (int64_t j = band.first(block_.begin); j < end; j += kTileKeys) {
       const int64_t n = std::min(kTileKeys, end - j);
       if (!tiles.any(j, n)) continue;
-      tiles.copy_keys_transposed(j, n, keys_t_);
+      tiles.copy_keys(j, n, keys_);
       tiles.copy_values(j, n, values_);
+      tiles.prefetch(j + n, std::min(kTileKeys, end - j - n));
       for (int64_t p = 0; p < panels_; ++p) visit(p, j, n, tiles);
     }
     write();
@@ -73,8 +85,8 @@ class ForwardBlock {
     const int64_t rows = panels_ * W;
     return Scratch::size_of_part<C>(rows * d_) + Scratch::size_of_part<C>(rows * dv_) +
            2 * Scratch::size_of_part<C>(rows) + Scratch::size_of_part<C>(W) +
-           2 * Scratch::size_of_part<C>(kTileKeys * W) + Scratch::size_of_part<C>(kTileKeys * d_) +
-           Scratch::size_of_part<C>(kTileKeys * padded<C>(dv_));
+           2 * Scratch::size_of_part<C>(kTileKeys * W) + Scratch::size_of_part<C>(kTileKeys * ld_) +
+           Scratch::size_of_part<C>(kTileKeys * ldv_);
   }
 
   void read_queries() {
@@ -96,15 +108,8 @@ class ForwardBlock {
     const int64_t end = std::min(j + n, band.end(query + queries - 1));
     if (begin >= end) return;
     const TileAt at{begin, end - begin, query, queries};
-    tile_product<Into::overwrite, 1>(TileProduct<C>{.m = at.keys,
-                                                    .n = W,
-                                                    .k = d_,
-                                                    .a = keys_t_ + (begin - j),
-                                                    .a_step = kTileKeys,
-                                                    .b = queries_ + p * W * d_,
-                                                    .ldb = W,
-                                                    .c = tile_,
-                                                    .ldc = W});
+    tile_product<Into::overwrite>(at.keys, W, d_, Left<C>{keys_ + (begin - j) * ld_, ld_},
+                                  queries_ + p * W * d_, W, tile_, W);
     scores_.finish(at, tile_, nullptr);
     tiles.template mask<W>(begin, at.keys, tile_);
     softmax(at.keys, top_ + p * W, total_ + p * W);
@@ -114,36 +119,36 @@ class ForwardBlock {
         store(tile_ + x, load(tile_ + x) * load(keep_ + x));
       }
     }
-    tile_product<Into::rescale, 1>(TileProduct<C>{.m = dv_,
-                                                  .n = W,
-                                                  .k = at.keys,
-                                                  .a = values_ + (begin - j) * padded<C>(dv_),
-                                                  .a_step = padded<C>(dv_),
-                                                  .b = tile_,
-                                                  .ldb = W,
-                                                  .c = sums_ + p * W * dv_,
-                                                  .ldc = W,
-                                                  .factors = factors_});
+    tile_product<Into::rescale>(dv_, W, at.keys, Left<C>{values_ + (begin - j) * ldv_, 1, ldv_},
+                                tile_, W, sums_ + p * W * dv_, W, factors_);
   }
 
   // Scores to probabilities in the tile; running maximum and sum move on, factors_ says by how
   // much what was summed before must shrink. A row without any key so far keeps maximum -inf.
   void softmax(int64_t keys, C* top, C* total) {
-    for (int x = 0; x < W; x += V::lanes) {
-      const V before = load(top + x);
-      V now = before;
-      for (int64_t j = 0; j < keys; ++j) now = max(load(tile_ + j * W + x), now);
-      const V base = select<C>(now == V(-kInf), V(C(0)), now);
-      const V factor = exp2(before - base);
-      V sum = load(total + x) * factor;
+    constexpr int N = kBlockVectors, L = V::lanes;
+    for (int x = 0; x < W; x += N * L) {
+      V now[N], base[N], sum[N];
+      for (int v = 0; v < N; ++v) now[v] = load(top + x + v * L);
       for (int64_t j = 0; j < keys; ++j) {
-        const V p = exp2(load(tile_ + j * W + x) - base);
-        sum += p;
-        store(tile_ + j * W + x, p);
+        for (int v = 0; v < N; ++v) now[v] = max(load(tile_ + j * W + x + v * L), now[v]);
       }
-      store(top + x, now);
-      store(total + x, sum);
-      store(factors_ + x, factor);
+      for (int v = 0; v < N; ++v) {
+        base[v] = select<C>(now[v] == V(-kInf), V(C(0)), now[v]);
+        const V factor = exp2(load(top + x + v * L) - base[v]);
+        sum[v] = load(total + x + v * L) * factor;
+        store(factors_ + x + v * L, factor);
+        store(top + x + v * L, now[v]);
+      }
+      for (int64_t j = 0; j < keys; ++j) {
+        for (int v = 0; v < N; ++v) {
+          C* at = tile_ + j * W + x + v * L;
+          const V p = exp2(load(at) - base[v]);
+          sum[v] += p;
+          store(at, p);
+        }
+      }
+      for (int v = 0; v < N; ++v) store(total + x + v * L, sum[v]);
     }
   }
 
@@ -167,15 +172,15 @@ class ForwardBlock {
   const Sequence sequence_;
   const Scores<C> scores_;
   const Dropout<C> dropout_;
-  const int64_t panels_, d_, dv_;
+  const int64_t panels_, d_, dv_, ld_, ldv_;
   Scratch scratch_;
-  C *queries_, *sums_, *top_, *total_, *factors_, *tile_, *keep_, *keys_t_, *values_;
+  C *queries_, *sums_, *top_, *total_, *factors_, *tile_, *keep_, *keys_, *values_;
 };
 
 }  // namespace
 
 void attention_forward(const AttentionArgs& a) {
-  const auto blocks = query_blocks(a.options, a.q, a.k, kBlockQueries);
+  const auto blocks = query_blocks(a.options, a.q, a.k, block_queries(a));
   with_float_type(a.q.dtype, [&](auto tag) {
     parallel_tasks(static_cast<int64_t>(blocks.size()), [&](int64_t i) {
       ForwardBlock<typename decltype(tag)::type>(a, blocks[i]).run();

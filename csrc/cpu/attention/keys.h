@@ -32,13 +32,15 @@ class KeyTiles {
     return false;
   }
 
-  // [d][kTileKeys]
-  void copy_keys_transposed(int64_t j, int64_t n, C* to) const {
-    copy_transposed(keys_, d_, j, n, to);
+  // Asks for keys and values that are copied next: rows of a head lie far apart in memory, where
+  // the hardware sees no pattern.
+  void prefetch(int64_t j, int64_t n) const {
+    for (int64_t i = j; i < j + n; ++i) {
+      for (int64_t c = 0; c < d_; c += kLine) __builtin_prefetch(keys_.row(i) + c);
+      for (int64_t c = 0; c < dv_; c += kLine) __builtin_prefetch(values_.row(i) + c);
+    }
   }
-  void copy_values_transposed(int64_t j, int64_t n, C* to) const {
-    copy_transposed(values_, dv_, j, n, to);
-  }
+
   // [kTileKeys][padded d]
   void copy_keys(int64_t j, int64_t n, C* to) const { copy(keys_, d_, j, n, to); }
   void copy_values(int64_t j, int64_t n, C* to) const { copy(values_, dv_, j, n, to); }
@@ -64,13 +66,7 @@ class KeyTiles {
     }
   }
 
-  void copy_transposed(const Head<const T>& from, int64_t d, int64_t j, int64_t n, C* to) const {
-    copy_panel(from.row(j), from.stride, n, d, kTileKeys, to, C(1));
-    for (int64_t i = 0; i < n; ++i) {
-      if (keeps(j + i)) continue;
-      for (int64_t c = 0; c < d; ++c) to[c * kTileKeys + i] = C(0);
-    }
-  }
+  static constexpr int64_t kLine = 64 / sizeof(T);
 
   Head<const T> keys_, values_;
   int64_t d_, dv_;

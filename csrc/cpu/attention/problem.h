@@ -52,31 +52,30 @@ struct Band {
 // A block of queries of one head: the unit of work of the forward.
 struct QueryBlock {
   int64_t sequence, head, begin, end;
-  double work;  // pairs of query and key
 };
 
-inline double pairs(const Band& band, int64_t begin, int64_t end) {
-  const double first = double(band.end(begin) - band.first(begin));
-  const double last = double(band.end(end - 1) - band.first(end - 1));
-  return double(end - begin) * std::max(0.0, first + last) / 2;
-}
-
-// All blocks of at most `rows` queries, the heaviest first so that the last to finish are light.
+// All blocks of at most `rows` queries. A head's follow each other, so that its keys and values are
+// still in cache; the long sequences and, within a head, the late queries (which see most when
+// causal) go first, so that the last tasks to finish are light.
 inline std::vector<QueryBlock> query_blocks(const AttentionOptions& o, const Array& q,
                                             const Array& k, int64_t rows) {
-  std::vector<QueryBlock> blocks;
+  std::vector<std::pair<double, int64_t>> order;
   for (int64_t s = 0; s < sequence_count(o, q); ++s) {
-    const Sequence sequence_s = sequence(o, q, k, s);
-    const Band band(o, sequence_s);
+    const Sequence at = sequence(o, q, k, s);
+    order.emplace_back(-double(at.queries) * double(at.keys), s);
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<QueryBlock> blocks;
+  for (const auto& [work, s] : order) {
+    const int64_t queries = sequence(o, q, k, s).queries;
     for (int64_t head = 0; head < q.shape[2]; ++head) {
-      for (int64_t i = 0; i < sequence_s.queries; i += rows) {
-        const int64_t end = std::min(i + rows, sequence_s.queries);
-        blocks.push_back({s, head, i, end, pairs(band, i, end)});
+      for (int64_t end = queries; end > 0;) {
+        const int64_t begin = (end - 1) / rows * rows;
+        blocks.push_back({s, head, begin, end});
+        end = begin;
       }
     }
   }
-  std::stable_sort(blocks.begin(), blocks.end(),
-                   [](const auto& a, const auto& b) { return a.work > b.work; });
   return blocks;
 }
 

@@ -23,7 +23,7 @@ template <class C>
 class Scores {
  public:
   using V = Vec<C>;
-  static constexpr int kWidth = kPanel<C>;
+  static constexpr int kWidth = kPanel;
 
   Scores(const AttentionOptions& o, const Sequence& s, int64_t head)
       : options_(o), sequence_(s), band_(o, s), head_(head) {

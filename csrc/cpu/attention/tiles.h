@@ -54,8 +54,9 @@ void copy_rows(const T* src, int64_t stride, int64_t n, int64_t n_padded, int64_
 namespace detail {
 typedef float Quad __attribute__((vector_size(16)));
 
-// dst[c][r] = src[r][c] for 4 x 4 floats.
-inline void transpose_quad(const float* src, int64_t src_stride, float* dst, int64_t dst_stride) {
+// dst[c][r] = src[r][c] * scale for 4 x 4 floats.
+inline void transpose_quad(const float* src, int64_t src_stride, float* dst, int64_t dst_stride,
+                           float scale = 1) {
   typedef int32_t Index __attribute__((vector_size(16)));
   Quad a, b, c, d;
   std::memcpy(&a, src, 16);
@@ -81,6 +82,10 @@ inline void transpose_quad(const float* src, int64_t src_stride, float* dst, int
   c = __builtin_shuffle(ab1, cd1, Index{0, 1, 4, 5});
   d = __builtin_shuffle(ab1, cd1, Index{2, 3, 6, 7});
 #endif
+  a *= scale;
+  b *= scale;
+  c *= scale;
+  d *= scale;
   std::memcpy(dst, &a, 16);
   std::memcpy(dst + dst_stride, &b, 16);
   std::memcpy(dst + 2 * dst_stride, &c, 16);
@@ -88,45 +93,53 @@ inline void transpose_quad(const float* src, int64_t src_stride, float* dst, int
 }
 }  // namespace detail
 
-// dst[c][r] = src[r][c], n x d.
+// dst[c][r] = src[r][c] * scale, n x d.
 template <class C>
-void transpose(const C* src, int64_t src_stride, int64_t n, int64_t d, C* dst, int64_t dst_stride) {
+void transpose(const C* src, int64_t src_stride, int64_t n, int64_t d, C* dst, int64_t dst_stride,
+               C scale = C(1)) {
   int64_t r = 0;
   if constexpr (sizeof(C) == 4) {
     for (; r + 4 <= n; r += 4) {
       int64_t c = 0;
       for (; c + 4 <= d; c += 4) {
         detail::transpose_quad(src + r * src_stride + c, src_stride, dst + c * dst_stride + r,
-                               dst_stride);
+                               dst_stride, scale);
       }
       for (; c < d; ++c) {
-        for (int64_t i = r; i < r + 4; ++i) dst[c * dst_stride + i] = src[i * src_stride + c];
+        for (int64_t i = r; i < r + 4; ++i) {
+          dst[c * dst_stride + i] = src[i * src_stride + c] * scale;
+        }
       }
     }
   }
   for (; r < n; ++r) {
-    for (int64_t c = 0; c < d; ++c) dst[c * dst_stride + r] = src[r * src_stride + c];
+    for (int64_t c = 0; c < d; ++c) dst[c * dst_stride + r] = src[r * src_stride + c] * scale;
   }
 }
+
+constexpr int kStripRows = 4, kStripColumns = 64;
 
 // The panel [d][width] of n rows of src: their transpose times scale, zeros in lanes [n, width).
 template <class T, class C>
 void copy_panel(const T* src, int64_t stride, int64_t n, int64_t d, int64_t width, C* dst,
                 C scale) {
   if (n < width) std::fill(dst, dst + d * width, C(0));
-  constexpr int kRows = 4;
-  C part[kRows][512];
-  for (int64_t r = 0; r < n; r += kRows) {
-    const int64_t rows = std::min<int64_t>(kRows, n - r);
-    for (int64_t c = 0; c < d; c += 512) {
-      const int64_t columns = std::min<int64_t>(512, d - c);
-      for (int64_t i = 0; i < rows; ++i) {
-        const T* from = src + (r + i) * stride + c;
-        for (int64_t x = 0; x < columns; x += Vec<C>::lanes) {
-          store(part[i] + x, load(from + x, lanes_left<C>(columns - x)) * scale);
+  if constexpr (std::is_same_v<T, C>) {
+    transpose(src, stride, n, d, dst, width, scale);
+  } else {
+    C strip[kStripRows][kStripColumns];  // widened first
+    for (int64_t r = 0; r < n; r += kStripRows) {
+      const int64_t rows = std::min<int64_t>(kStripRows, n - r);
+      for (int64_t c = 0; c < d; c += kStripColumns) {
+        const int64_t columns = std::min<int64_t>(kStripColumns, d - c);
+        for (int64_t i = 0; i < rows; ++i) {
+          const T* from = src + (r + i) * stride + c;
+          for (int64_t x = 0; x < columns; x += Vec<C>::lanes) {
+            store(strip[i] + x, load(from + x, lanes_left<C>(columns - x)));
+          }
         }
+        transpose(strip[0], kStripColumns, rows, columns, dst + c * width + r, width, scale);
       }
-      transpose(part[0], 512, rows, columns, dst + c * width + r, width);
     }
   }
 }
@@ -145,17 +158,16 @@ template <class T, class C>
 void write_panel(const C* panel, int64_t width, int64_t n, int64_t d, const C* factors, T* dst,
                  int64_t stride) {
   constexpr int L = Vec<C>::lanes;
-  constexpr int kRows = 4;
-  C part[kRows][512];
-  for (int64_t r = 0; r < n; r += kRows) {
-    const int64_t rows = std::min<int64_t>(kRows, n - r);
-    for (int64_t c = 0; c < d; c += 512) {
-      const int64_t columns = std::min<int64_t>(512, d - c);
-      transpose(panel + c * width + r, width, columns, rows, part[0], 512);
+  C strip[kStripRows][kStripColumns];
+  for (int64_t r = 0; r < n; r += kStripRows) {
+    const int64_t rows = std::min<int64_t>(kStripRows, n - r);
+    for (int64_t c = 0; c < d; c += kStripColumns) {
+      const int64_t columns = std::min<int64_t>(kStripColumns, d - c);
+      transpose(panel + c * width + r, width, columns, rows, strip[0], kStripColumns);
       for (int64_t i = 0; i < rows; ++i) {
         T* to = dst + (r + i) * stride + c;
         for (int64_t x = 0; x < columns; x += L) {
-          store(to + x, load(part[i] + x) * factors[r + i], lanes_left<C>(columns - x));
+          store(to + x, load(strip[i] + x) * factors[r + i], lanes_left<C>(columns - x));
         }
       }
     }
