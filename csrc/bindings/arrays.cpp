@@ -102,8 +102,7 @@ py::object find_from_dlpack(py::handle object) {
         found = package.attr("from_dlpack");
         break;
       }
-      if (py::hasattr(package, "dlpack") &&
-          py::hasattr(package.attr("dlpack"), "from_dlpack")) {
+      if (py::hasattr(package, "dlpack") && py::hasattr(package.attr("dlpack"), "from_dlpack")) {
         found = package.attr("dlpack").attr("from_dlpack");
         break;
       }
@@ -149,6 +148,21 @@ std::string dtype_list(std::initializer_list<DType> dtypes) {
 }
 [[noreturn]] void fail_type(const char* name, const std::string& problem) {
   throw py::type_error(std::string(name) + ": " + problem);
+}
+
+// Do two views of one shape and strides lie in different columns of the rows of one buffer?
+bool in_columns_apart(const Array& a, const Array& b) {
+  const int last = a.ndim - 1;
+  if (a.ndim < 2 || a.ndim != b.ndim || a.dtype != b.dtype || a.strides[last] != 1) return false;
+  const int64_t width = a.shape[last], pitch = a.strides[last - 1];
+  for (int i = 0; i < a.ndim; ++i) {
+    if (a.shape[i] != b.shape[i] || a.strides[i] != b.strides[i]) return false;
+    if (i < last && (pitch < width || a.strides[i] % pitch != 0)) return false;
+  }
+  const int64_t distance = (static_cast<const char*>(b.data) - static_cast<const char*>(a.data)) /
+                           static_cast<int64_t>(size_of(a.dtype));
+  const int64_t column = (distance % pitch + pitch) % pitch;
+  return column >= width && pitch - column >= width;
 }
 
 }  // namespace
@@ -288,7 +302,7 @@ Output make_output(const Input& like, py::handle out, std::span<const int64_t> s
   const Input given(out, name);
   given.require_dtype({dtype}).require_shape(shape);
   if (!given.writable()) fail_value(name, "is read-only");
-  for (int i = 0; i < given->ndim; ++i) {
+  for (int i = 0; i < given->ndim && given->size() > 0; ++i) {
     if (given->shape[i] > 1 && given->strides[i] == 0) {
       fail_value(name, "elements overlap each other (stride 0); pass an array of its own");
     }
@@ -300,7 +314,7 @@ void require_no_overlap(const Array& out, const Input& in, bool same_view_is_fin
   const Array& a = in.view();
   const auto [out_low, out_high] = extent(out);
   const auto [in_low, in_high] = extent(a);
-  if (out_high <= in_low || in_high <= out_low) return;
+  if (out_high <= in_low || in_high <= out_low || in_columns_apart(out, a)) return;
   bool same = out.data == a.data && out.dtype == a.dtype && out.ndim == a.ndim;
   for (int i = 0; same && i < a.ndim; ++i) {
     same = out.shape[i] == a.shape[i] && (a.shape[i] <= 1 || out.strides[i] == a.strides[i]);

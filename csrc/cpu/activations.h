@@ -53,7 +53,7 @@ template <Activation kind, class C>
 Vec<C> activate(Vec<C> x) {
   if constexpr (kind == Activation::relu) return max(x, Vec<C>(C(0)));
   if constexpr (kind == Activation::gelu)
-    return x * (erf(x * C(0.7071067811865476)) + C(1)) * C(0.5);
+    return x * ((erf(x * C(0.7071067811865476)) + C(1)) * C(0.5));
   if constexpr (kind == Activation::gelu_tanh) {
     return x * sigmoid<C>((x * x * kGeluCubic<C> + C(1)) * x * kTwoSqrt2OverPi<C>);
   }

@@ -5,11 +5,11 @@
 
 namespace pyllm {
 
-// y_i = x_i / (1 - p) where element i of the Philox stream keeps, else 0. Contiguous; y may be x.
-// The backward is the same op on the gradient.
+// y = x / (1 - p) where the mask keeps, 0 where it drops, plus residual. Also its own gradient.
 struct DropoutArgs {
   Array x;
-  Array y;
+  Array y;                          // shape and dtype of x
+  const Array* residual = nullptr;  // shape and dtype of x
   double p = 0;
   uint64_t seed = 0;
   uint64_t stream = 0;

@@ -129,6 +129,20 @@ Vec<T> sqrt(Vec<T> a) {
 #endif
 }
 
+// Products of the low 32 bits of 64-bit lanes with a 32-bit factor; their high 32 bits are ignored.
+typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
+inline Wide multiply_low_halves(Wide a, uint32_t factor) {
+#if defined(__AVX512F__)
+  return (Wide)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(factor));
+#elif defined(__AVX2__)
+  return (Wide)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(factor));
+#elif defined(__SSE2__)
+  return (Wide)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(factor));
+#else
+  return (a & 0xFFFFFFFFu) * uint64_t{factor};
+#endif
+}
+
 // Halves are folded onto each other, so the order of the sum is fixed for a given width.
 template <class T, class Op>
 T reduce(Vec<T> a, Op op) {

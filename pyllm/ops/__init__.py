@@ -5,11 +5,13 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 16-bit inputs are computed in float32 and rounded once, at the end.
 """
 
+from pyllm.ops.activation import gelu, gelu_backward, relu, relu_backward, silu, silu_backward
 from pyllm.ops.adamw import adam_step, adamw_step, sum_of_squares
 from pyllm.ops.attention import attention, attention_backward, attention_decode
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.dropout import dropout, dropout_backward
 from pyllm.ops.embedding import embedding, embedding_backward
+from pyllm.ops.glu import geglu, geglu_backward, swiglu, swiglu_backward
 from pyllm.ops.layer_norm import layer_norm, layer_norm_backward
 from pyllm.ops.linear import linear, linear_backward
 from pyllm.ops.linear_cross_entropy import (
@@ -17,6 +19,8 @@ from pyllm.ops.linear_cross_entropy import (
     linear_cross_entropy_forward_backward,
 )
 from pyllm.ops.matmul import matmul
+from pyllm.ops.rms_norm import rms_norm, rms_norm_backward
+from pyllm.ops.rotary import rotary, rotary_backward, rotary_cache
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
@@ -31,6 +35,10 @@ __all__ = [
     "dropout_backward",
     "embedding",
     "embedding_backward",
+    "geglu",
+    "geglu_backward",
+    "gelu",
+    "gelu_backward",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -40,7 +48,18 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "relu",
+    "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
+    "rotary",
+    "rotary_backward",
+    "rotary_cache",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "sum_of_squares",
+    "swiglu",
+    "swiglu_backward",
 ]

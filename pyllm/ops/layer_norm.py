@@ -20,10 +20,10 @@ def layer_norm(
 
     Args:
         x: (..., n); float32, bfloat16, float16 or float64; any strides.
-        weight, bias: (n,), dtype of x; None stands for ones and zeros.
+        weight, bias: (n,), dtype of x or float32; None stands for ones and zeros.
         residual: shape and dtype of x; added before normalising.
         eps: added to the variance.
-        out: where to write y; shape and dtype of x. May be x where there is no residual.
+        out: where to write y; shape and dtype of x; may be x or residual.
         return_stats: also return mean and rstd, which the backward needs.
 
     Returns:

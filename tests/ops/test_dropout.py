@@ -5,6 +5,7 @@ import pytest
 
 from pyllm import ops
 from tests.reference import philox
+from tests.tolerance import assert_close
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 63, 64, 65, 20_000])
@@ -36,12 +37,24 @@ def test_dropped_infinities_are_zero_and_in_place_is_fine():
     assert set(x) == {0, np.inf}
 
 
+def test_strides_and_residual(dtype, isa, rng):
+    x = rng.normal(size=(7, 6, 50)).astype(dtype).transpose(1, 0, 2)[..., ::-1]
+    r = rng.normal(size=x.shape).astype(dtype)
+    plain = ops.dropout(np.ascontiguousarray(x), 0.4, seed=9)
+    assert ops.dropout(x, 0.4, seed=9).tobytes() == plain.tobytes()
+    kept = philox.words(9, 0, x.size).reshape(x.shape) >= int(0.4 * 2**32)
+    x64, r64 = x.astype(np.float64), r.astype(np.float64)
+    expected = np.where(kept, x64 / 0.6, 0) + r64
+    got = ops.dropout(x, 0.4, seed=9, residual=r)
+    assert_close(got, expected, ops=3, scale=np.abs(x64 / 0.6) + np.abs(r64))
+
+
 def test_hostile_inputs():
     x = np.ones((4, 4), np.float32)
     for p in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match="p: expected 0 <= p < 1"):
             ops.dropout(x, p, seed=0)
-    with pytest.raises(ValueError, match="x"):
-        ops.dropout(x.T[:2], 0.1, seed=0)
+    with pytest.raises(ValueError, match="residual: expected shape"):
+        ops.dropout(x, 0.1, seed=0, residual=x[:2])
     with pytest.raises(TypeError, match="x"):
         ops.dropout(np.ones(3, np.int32), 0.1, seed=0)
