@@ -25,7 +25,7 @@ DECODE_ROWS = (1, 2, 4, 8, 16)
 def problem(rows, out, width):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, width)).astype(np.float32)
-    weight = rng.normal(size=(out, width)).astype(np.float32)
+    weight = (rng.normal(size=(out, width)) / np.sqrt(width)).astype(np.float32)
     bias = rng.normal(size=out).astype(np.float32)
     return x, weight, bias
 
