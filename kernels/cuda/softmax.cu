@@ -1,34 +1,9 @@
 // Launchers of softmax: choose vector width and how much of a row a thread holds.
-#include <type_traits>
-
-#include "dtype.h"
+#include "launch.cuh"
 #include "softmax.cuh"
 
 namespace pyllm::cuda {
 namespace {
-
-constexpr int64_t kMaxRows = 2147483647;  // gridDim.x
-
-template <class T>
-bool aligned(const void* p, int64_t row_stride) {
-  constexpr int64_t kBytes = 16;
-  return reinterpret_cast<uintptr_t>(p) % kBytes == 0 &&
-         row_stride * static_cast<int64_t>(sizeof(T)) % kBytes == 0;
-}
-
-template <class F>
-cudaError_t with_type(int32_t dtype, F&& f) {
-  switch (dtype) {
-    case kFloat32:
-      return f(float{});
-    case kFloat16:
-      return f(dev::half_t{});
-    case kBFloat16:
-      return f(dev::bf16_t{});
-    default:
-      return cudaErrorInvalidValue;
-  }
-}
 
 template <class T, int W>
 cudaError_t forward(const SoftmaxForward& a, cudaStream_t stream) {
@@ -62,15 +37,15 @@ using namespace pyllm;
 
 extern "C" cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward* args, cudaStream_t stream) {
   const SoftmaxForward& a = *args;
-  if (a.rows < 0 || a.n < 0 || a.rows > kMaxRows || !(a.temperature > 0)) {
+  if (a.rows < 0 || a.n < 0 || a.rows > kMaxGridX || !(a.temperature > 0)) {
     return cudaErrorInvalidValue;
   }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {
     using T = decltype(sample);
     if (a.rows == 0 || a.n == 0) return cudaSuccess;
     constexpr int W = dev::kVecWidth<T>;
-    const bool wide =
-        a.n % W == 0 && aligned<T>(a.x, a.x_row_stride) && aligned<T>(a.y, a.y_row_stride);
+    const bool wide = a.n % W == 0 && rows_aligned<T>(a.x, a.x_row_stride) &&
+                      rows_aligned<T>(a.y, a.y_row_stride);
     return wide ? forward<T, W>(a, stream) : forward<T, 1>(a, stream);
   });
 }
@@ -78,15 +53,16 @@ extern "C" cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward* args, cu
 extern "C" cudaError_t pyllm_cuda_softmax_backward(const SoftmaxBackward* args,
                                                    cudaStream_t stream) {
   const SoftmaxBackward& a = *args;
-  if (a.rows < 0 || a.n < 0 || a.rows > kMaxRows || !(a.temperature > 0)) {
+  if (a.rows < 0 || a.n < 0 || a.rows > kMaxGridX || !(a.temperature > 0)) {
     return cudaErrorInvalidValue;
   }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {
     using T = decltype(sample);
     if (a.rows == 0 || a.n == 0) return cudaSuccess;
     constexpr int W = dev::kVecWidth<T>;
-    const bool wide = a.n % W == 0 && aligned<T>(a.dy, a.dy_row_stride) &&
-                      aligned<T>(a.y, a.y_row_stride) && aligned<T>(a.dx, a.dx_row_stride);
+    const bool wide = a.n % W == 0 && rows_aligned<T>(a.dy, a.dy_row_stride) &&
+                      rows_aligned<T>(a.y, a.y_row_stride) &&
+                      rows_aligned<T>(a.dx, a.dx_row_stride);
     return wide ? backward<T, W>(a, stream) : backward<T, 1>(a, stream);
   });
 }

@@ -81,8 +81,8 @@ def test_missing_tail_barrier_shows_in_values_only_in_some_orders(emulator_for):
     ],
 )
 def test_waste_is_counted(emulator_for, name, took, ideal):
-    right = run(emulator_for, "plain", name, bug=0, count=True).kernels[f"{name}_kernel"]
-    wrong = run(emulator_for, "plain", name, bug=1, count=True).kernels[f"{name}_kernel"]
+    right = run(emulator_for, "plain", name, bug=0, counted=True).kernels[f"{name}_kernel"]
+    wrong = run(emulator_for, "plain", name, bug=1, counted=True).kernels[f"{name}_kernel"]
     assert right[took] == right[ideal]
     # 32 reads by 32 lanes in one bank; 8 lanes that each touch a sector of their own.
     assert wrong[took] - wrong[ideal] == {"bank_conflict": 32 * 31, "uncoalesced": 7}[name]

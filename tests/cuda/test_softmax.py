@@ -145,14 +145,14 @@ def test_row_strides_and_in_place_are_the_launchers_business(emulator_for, rng):
 def test_traffic_is_the_minimum(emulator_for, rng, n, dtype):
     """Reads its input once, writes its output once, in full sectors; no bank conflicts."""
     x = rng.standard_normal((3, n)).astype(dtype)
-    (counts,) = forward(emulator_for("plain", SOURCES), x, count=True).kernels.values()
+    (counts,) = forward(emulator_for("plain", SOURCES), x, counted=True).kernels.values()
     assert counts["blocks"] == 3
     assert counts["global_read_bytes"] == counts["global_write_bytes"] == x.nbytes
     assert counts["sectors"] == counts["ideal_sectors"] == 2 * x.nbytes // 32
     assert counts["wavefronts"] == counts["ideal_wavefronts"]
     assert counts["barriers"] == 3 * 4
 
-    (counts,) = backward(emulator_for("plain", SOURCES), x, x, count=True).kernels.values()
+    (counts,) = backward(emulator_for("plain", SOURCES), x, x, counted=True).kernels.values()
     assert counts["global_read_bytes"] == 2 * x.nbytes
     assert counts["global_write_bytes"] == x.nbytes
     assert counts["sectors"] == counts["ideal_sectors"] == 3 * x.nbytes // 32
@@ -160,7 +160,7 @@ def test_traffic_is_the_minimum(emulator_for, rng, n, dtype):
 
 def test_long_rows_are_read_twice(emulator_for, rng):
     x = rng.standard_normal((1, 8448)).astype(np.float32)
-    (counts,) = forward(emulator_for("plain", SOURCES), x, count=True).kernels.values()
+    (counts,) = forward(emulator_for("plain", SOURCES), x, counted=True).kernels.values()
     assert counts["global_read_bytes"] == 2 * x.nbytes
     assert counts["global_write_bytes"] == x.nbytes
 

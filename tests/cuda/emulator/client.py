@@ -162,7 +162,7 @@ class Emulator:
         *,
         order: str = "forward",
         seed: int = 0,
-        count: bool = False,
+        counted: bool = False,
         **args: Any,
     ) -> Result:
         """Runs a launcher. An array or Out stands for a pointer field, None for a null pointer.
@@ -178,7 +178,7 @@ class Emulator:
         request = [
             _text(launcher.encode()),
             _text(bytes(packed)),
-            struct.pack("<QQQQ", ORDERS.index(order), seed, count, len(blocks.buffers)),
+            struct.pack("<QQQQ", ORDERS.index(order), seed, counted, len(blocks.buffers)),
         ]
         for _, writable, data in blocks.buffers:
             request += [struct.pack("<QQ", len(data), writable), data]
