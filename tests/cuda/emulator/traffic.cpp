@@ -24,8 +24,8 @@ struct Piece {
   size_t bytes;
 };
 
-// File, line, column: one access instruction of the source.
-using Place = std::tuple<const char*, unsigned, unsigned>;
+// File, line, column and space: one access of the source. An asynchronous copy makes two.
+using Place = std::tuple<const char*, unsigned, unsigned, Space>;
 struct Instruction {
   Space space;
   bool write;
@@ -88,7 +88,7 @@ void count_shared(const std::map<int, Piece>& lanes, Totals& t) {
 
 void access(Space space, bool write, const void* address, size_t bytes, Site site) {
   if (!options.count_traffic) return;
-  const Place place{site.file_name(), site.line(), site.column()};
+  const Place place{site.file_name(), site.line(), site.column(), space};
   const uint64_t visit = visits[{place, current->linear}]++;
   auto& instruction = instructions.try_emplace(place, Instruction{space, write, {}}).first->second;
   instruction.lanes[{current->warp, visit}][current->lane] = {reinterpret_cast<uintptr_t>(address),
