@@ -105,7 +105,7 @@ def test_step(emulator_for, rng, param_dtype, grad_dtype, master, grad_scale, de
 def test_sanitized_in_every_order(emulator_for, rng, variant, order):
     tensors = tensors_of(rng, SIZES, BFLOAT16, BFLOAT16, True)
     expected = run(emulator_for(variant, SOURCES), tensors)
-    got = run(emulator_for(variant, SOURCES), tensors, order=order, seed=5)
+    got = run(emulator_for(variant, SOURCES), tensors, order=order, order_seed=5)
     for name, value in expected.outputs.items():
         np.testing.assert_array_equal(got[name], value)
 

@@ -58,12 +58,12 @@ def element_strides(array):
     return tuple(s // array.itemsize for s in array.strides[:3])
 
 
-def forward(emulator, q, k, v, *, order="forward", seed=0, counted=False, **options):
+def forward(emulator, q, k, v, *, order="forward", order_seed=0, counted=False, **options):
     return emulator.call(
         "pyllm_cuda_attention_forward",
         "AttentionForward",
         order=order,
-        seed=seed,
+        order_seed=order_seed,
         counted=counted,
         **arguments(q, k, v, **options),
     )
@@ -126,7 +126,7 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order):
     """Four rounds of the pipeline, ragged at both ends: the same bits in every order."""
     q, k, v = tensors(rng, (66, 250, 1, 1, 32), BFLOAT16)
     expected = forward(emulator_for("plain", SOURCES), q, k, v)
-    got = forward(emulator_for(variant, SOURCES), q, k, v, order=order, seed=3)
+    got = forward(emulator_for(variant, SOURCES), q, k, v, order=order, order_seed=3)
     np.testing.assert_array_equal(got["out"], expected["out"])
     np.testing.assert_array_equal(got["lse"], expected["lse"])
 

@@ -62,7 +62,7 @@ def test_bug_is_caught_with_its_place(emulator_for, name):
 @pytest.mark.parametrize("order", ORDERS)
 def test_right_twins_pass(emulator_for, variant, order):
     for name in (*CAUGHT, *COUNTED):
-        run(emulator_for, variant, name, bug=0, order=order, seed=1)
+        run(emulator_for, variant, name, bug=0, order=order, order_seed=1)
 
 
 def test_missing_tail_barrier_shows_in_values_only_in_some_orders(emulator_for):

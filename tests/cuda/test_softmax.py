@@ -97,11 +97,11 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order):
     for n in (33, 2052, 8200):
         x = rng.standard_normal((2, n)).astype(np.float32)
         plain = forward(emulator_for("plain", SOURCES), x)["y"]
-        got = forward(emulator_for(variant, SOURCES), x, order=order, seed=n)["y"]
+        got = forward(emulator_for(variant, SOURCES), x, order=order, order_seed=n)["y"]
         np.testing.assert_allclose(got, plain, rtol=1e-6)
         first = forward(emulator_for(variant, SOURCES), x)["y"]
         np.testing.assert_array_equal(got, first)
-        backward(emulator_for(variant, SOURCES), x, got, order=order, seed=n)
+        backward(emulator_for(variant, SOURCES), x, got, order=order, order_seed=n)
 
 
 @pytest.mark.parametrize("n", [5, 3000, 9000])

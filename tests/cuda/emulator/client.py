@@ -161,7 +161,7 @@ class Emulator:
         struct_name: str,
         *,
         order: str = "forward",
-        seed: int = 0,
+        order_seed: int = 0,
         counted: bool = False,
         **args: Any,
     ) -> Result:
@@ -178,7 +178,7 @@ class Emulator:
         request = [
             _text(launcher.encode()),
             _text(bytes(packed)),
-            struct.pack("<QQQQ", ORDERS.index(order), seed, counted, len(blocks.buffers)),
+            struct.pack("<QQQQ", ORDERS.index(order), order_seed, counted, len(blocks.buffers)),
         ]
         for _, writable, data in blocks.buffers:
             request += [struct.pack("<QQ", len(data), writable), data]
