@@ -1,7 +1,7 @@
 """What nvcc makes of the kernels: they compile for every target, spill nothing, keep to budgets.
 
 Reads ptxas' own report, so it needs nvcc and no GPU; without nvcc this file is left out and the
-header of the test run says so (conftest.py).
+summary of the test run says so (conftest.py).
 """
 
 import json
