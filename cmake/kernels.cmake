@@ -44,7 +44,7 @@ function(pyllm_add_kernels target)
     target_link_libraries(pyllm_kernels_${isa} PRIVATE pyllm_core pyllm_openblas)
     target_compile_definitions(pyllm_kernels_${isa} PRIVATE PYLLM_ISA=${isa})
     target_compile_options(pyllm_kernels_${isa} PRIVATE
-      -O3 -Wall -Wextra -Wno-psabi ${PYLLM_QUIET} -ffp-contract=fast -fno-math-errno -fno-trapping-math
+      $<IF:$<BOOL:${PYLLM_SANITIZE}>,-O1,-O3> -Wall -Wextra -Wno-psabi ${PYLLM_QUIET} -ffp-contract=fast -fno-math-errno -fno-trapping-math
       ${PYLLM_FLAGS_${isa}})
     # An interface library passes on the objects, in this order.
     target_sources(${target} INTERFACE $<TARGET_OBJECTS:pyllm_kernels_${isa}>)

@@ -1,6 +1,7 @@
 """Fixtures that every op's conformance tests share."""
 
 import os
+from importlib.util import find_spec
 
 import hypothesis
 import ml_dtypes
@@ -53,3 +54,12 @@ def rng(request):
 def pytest_report_header():
     forced = os.environ.get("PYLLM_ISA")
     return f"pyllm: isa {_cpu.isa()}{' (forced)' if forced else ''}, {_cpu.num_threads()} threads"
+
+
+def pytest_terminal_summary(terminalreporter):
+    peers = [name for name in ("torch", "transformers", "jax") if find_spec(name) is None]
+    if peers:
+        terminalreporter.write_line(
+            f"left out: comparisons with {', '.join(peers)} (tests/interop); "
+            "pip install 'pyllm[interop]' brings them"
+        )

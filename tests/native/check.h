@@ -20,15 +20,15 @@ inline int& failures() {
   return count;
 }
 
-#define TEST(name)                                                             \
-  static void name();                                                          \
+#define TEST(name)                                                                   \
+  static void name();                                                                \
   static const int registered_##name = (native_tests().push_back({#name, name}), 0); \
   static void name()
 
-#define CHECK(condition)                                                            \
-  do {                                                                              \
-    if (!(condition)) {                                                             \
-      std::printf("%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition);     \
-      ++failures();                                                                 \
-    }                                                                               \
+#define CHECK(condition)                                                        \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      std::printf("%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition); \
+      ++failures();                                                             \
+    }                                                                           \
   } while (0)

@@ -1,9 +1,8 @@
-#include "cpu/softmax.h"
-
 #include <cmath>
 
 #include "arrays.h"
 #include "check.h"
+#include "cpu/softmax.h"
 
 using namespace pyllm;
 
@@ -16,8 +15,7 @@ TEST(softmax_rows_of_odd_lengths) {
       for (int64_t i = 0; i < n; ++i) sum += y.values[r * n + i];
       CHECK(std::abs(sum - 1) < 1e-6);
     }
-    softmax_backward(
-        SoftmaxBackwardArgs{.dy = x.view, .y = y.view, .dx = dx.view, .axis = 1});
+    softmax_backward(SoftmaxBackwardArgs{.dy = x.view, .y = y.view, .dx = dx.view, .axis = 1});
     for (int64_t r = 0; r < 40; ++r) {
       double sum = 0;
       for (int64_t i = 0; i < n; ++i) sum += dx.values[r * n + i];
