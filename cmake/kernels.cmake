@@ -32,6 +32,11 @@ function(pyllm_add_kernels target)
     endif()
   endforeach()
 
+  # Under a sanitizer compile time counts more than speed.
+  set(optimise -O3)
+  if(PYLLM_SANITIZE)
+    set(optimise -O1)
+  endif()
   set(isas baseline)
   if(PYLLM_X86)
     list(APPEND isas avx2 avx512)
@@ -44,7 +49,7 @@ function(pyllm_add_kernels target)
     target_link_libraries(pyllm_kernels_${isa} PRIVATE pyllm_core pyllm_openblas)
     target_compile_definitions(pyllm_kernels_${isa} PRIVATE PYLLM_ISA=${isa})
     target_compile_options(pyllm_kernels_${isa} PRIVATE
-      $<IF:$<BOOL:${PYLLM_SANITIZE}>,-O1,-O3> -Wall -Wextra -Wno-psabi ${PYLLM_QUIET} -ffp-contract=fast -fno-math-errno -fno-trapping-math
+      ${optimise} -Wall -Wextra -Wno-psabi ${PYLLM_QUIET} -ffp-contract=fast -fno-math-errno -fno-trapping-math
       ${PYLLM_FLAGS_${isa}})
     # An interface library passes on the objects, in this order.
     target_sources(${target} INTERFACE $<TARGET_OBJECTS:pyllm_kernels_${isa}>)
