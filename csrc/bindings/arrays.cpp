@@ -116,6 +116,12 @@ py::object find_from_dlpack(py::handle object) {
   return found;
 }
 
+// JAX's arrays are immutable by contract, which its capsules do not say.
+bool immutable_by_contract(py::handle object) {
+  const std::string module = py::str(py::type::of(object).attr("__module__"));
+  return module.rfind("jax", 0) == 0;
+}
+
 void contiguous_strides(Array& view) {
   int64_t stride = 1;
   for (int i = view.ndim - 1; i >= 0; --i) {
@@ -301,7 +307,9 @@ Output make_output(const Input& like, py::handle out, std::span<const int64_t> s
   if (out.is_none()) return make_output(like, shape, dtype);
   const Input given(out, name);
   given.require_dtype({dtype}).require_shape(shape);
-  if (!given.writable()) fail_value(name, "is read-only");
+  if (!given.writable() || (given.foreign() && immutable_by_contract(out))) {
+    fail_value(name, "is read-only");
+  }
   for (int i = 0; i < given->ndim && given->size() > 0; ++i) {
     if (given->shape[i] > 1 && given->strides[i] == 0) {
       fail_value(name, "elements overlap each other (stride 0); pass an array of its own");
