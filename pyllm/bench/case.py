@@ -59,7 +59,7 @@ def cases(suite: str) -> Callable[[Callable[[], Iterator[Case]]], Callable[[], I
 def case_folder() -> Path:
     """Where the case files are: in the package when installed, beside it in a source tree."""
     here = Path(__file__).parent
-    shipped = here / "cases"
+    shipped = here / "benchmarks"
     return shipped if shipped.is_dir() else here.parent.parent / "benchmarks"
 
 
