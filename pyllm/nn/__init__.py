@@ -1,10 +1,11 @@
 """Layers."""
 
-from pyllm.nn import functional
-from pyllm.nn.layers import Embedding, LayerNorm, Linear
+from pyllm.nn import functional, pointwise
+from pyllm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from pyllm.nn.module import FlatParameters, Module, ModuleList, Parameter
 
 __all__ = [
+    "Dropout",
     "Embedding",
     "FlatParameters",
     "LayerNorm",
@@ -12,5 +13,7 @@ __all__ = [
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "functional",
+    "pointwise",
 ]

@@ -94,6 +94,32 @@ def layer_norm(
     return record("layer_norm", (y, source), (x, residual, weight, bias), backward)
 
 
+def rms_norm(
+    x: Tensor, weight: Tensor, *, residual: Tensor | None = None, eps: float = 1e-6
+) -> Any:
+    """x over its root mean square, times weight; with `residual` (normalised sum, sum)."""
+    outputs = ops.rms_norm(
+        x.data,
+        weight.data,
+        residual=None if residual is None else residual.data,
+        eps=eps,
+        return_stats=True,
+    )
+    y, rstd = outputs[0], outputs[-1]
+    source = x.data if residual is None else outputs[1]
+    alone = residual is None
+
+    def backward(grad: Array | None, grad_sum: Array | None = None) -> tuple[Array | None, ...]:
+        if grad is None:
+            return (grad_sum, None) if alone else (grad_sum, grad_sum, None)
+        dx, dweight = ops.rms_norm_backward(grad, source, weight.data, rstd, grad_sum=grad_sum)
+        return (dx, dweight) if alone else (dx, dx, dweight)
+
+    if residual is None:
+        return record("rms_norm", y, (x, weight), backward)
+    return record("rms_norm", (y, source), (x, residual, weight), backward)
+
+
 def embedding(ids: Array, weight: Tensor) -> Tensor:
     """Rows of `weight`."""
 

@@ -1,4 +1,4 @@
-"""Linear, Embedding, LayerNorm.
+"""Linear, Embedding, LayerNorm, RMSNorm, Dropout.
 
 Weights start at zero (norms at one): what is right for them depends on the model, which knows its
 depth and sets them.
@@ -46,3 +46,31 @@ class LayerNorm(Module):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
         """The normalised x; with `residual` the pair (normalised sum, sum)."""
         return F.layer_norm(x, self.weight, self.bias, residual=residual, eps=self.eps)
+
+
+class RMSNorm(Module):
+    """Last axis over its root mean square, times weight."""
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        self.weight = Parameter(np.ones(dim, np.float32))
+        self.eps = eps
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
+        """The normalised x; with `residual` the pair (normalised sum, sum)."""
+        return F.rms_norm(x, self.weight, residual=residual, eps=self.eps)
+
+
+class Dropout(Module):
+    """Zeroes elements with probability p while training; nothing in evaluation.
+
+    Raises:
+        ValueError: p outside [0, 1).
+    """
+
+    def __init__(self, p: float) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"p: expected a probability in [0, 1), got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p if self.training else 0.0)

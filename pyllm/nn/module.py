@@ -1,6 +1,6 @@
 """Module: a tree of parameters; FlatParameters: many parameters in one array."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,37 @@ class Module:
 
     def eval(self) -> "Module":
         return self.train(False)
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """The parameters' arrays by name: views, not copies."""
+        return {name: parameter.data for name, parameter in self.named_parameters()}
+
+    def load_state_dict(
+        self, state: Mapping[str, npt.NDArray[Any]], *, strict: bool = True
+    ) -> None:
+        """Copy arrays into the parameters of the same names; dtypes are converted.
+
+        Args:
+            strict: refuse names that are missing from `state` or unknown here.
+
+        Raises:
+            ValueError: a shape differs, or with strict the names do; nothing has changed then.
+        """
+        own = dict(self.named_parameters())
+        problems = []
+        if strict:
+            problems += [f"missing: {name}" for name in own if name not in state]
+            problems += [f"unexpected: {name}" for name in state if name not in own]
+        problems += [
+            f"{name}: expected shape {own[name].shape}, got {np.shape(array)}"
+            for name, array in state.items()
+            if name in own and np.shape(array) != own[name].shape
+        ]
+        if problems:
+            raise ValueError("state: " + "; ".join(problems))
+        for name, array in state.items():
+            if name in own:
+                own[name].data[...] = array
 
     def to(self, dtype: npt.DTypeLike) -> "Module":
         for parameter in self.parameters():

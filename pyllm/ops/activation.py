@@ -1,6 +1,6 @@
 """gelu, silu and relu, the bias before them in the same pass."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pyllm.ops.backend import backend_of
 from pyllm.ops.types import Array
@@ -37,7 +37,7 @@ def gelu_backward(
     bias: Array | None = None,
     approximate: Literal["none", "tanh"] = "none",
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> Any:
     """Gradient of `gelu`: dx, or (dx, dbias) with a bias.
 
     Args:
@@ -69,7 +69,7 @@ def silu(x: Array, *, bias: Array | None = None, out: Array | None = None) -> Ar
 
 def silu_backward(
     grad: Array, x: Array, *, bias: Array | None = None, out: Array | None = None
-) -> Array | tuple[Array, Array]:
+) -> Any:
     """Gradient of `silu`: dx, or (dx, dbias) with a bias.
 
     Args:
@@ -101,7 +101,7 @@ def relu(x: Array, *, bias: Array | None = None, out: Array | None = None) -> Ar
 
 def relu_backward(
     grad: Array, x: Array, *, bias: Array | None = None, out: Array | None = None
-) -> Array | tuple[Array, Array]:
+) -> Any:
     """Gradient of `relu`: dx, or (dx, dbias) with a bias.
 
     Args:

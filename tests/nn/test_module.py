@@ -6,7 +6,7 @@ import pytest
 
 from pyllm import memory
 from pyllm.autograd import Tensor
-from pyllm.nn import Embedding, FlatParameters, LayerNorm, Linear, Module, ModuleList
+from pyllm.nn import Dropout, Embedding, FlatParameters, LayerNorm, Linear, Module, ModuleList
 
 
 class Net(Module):
@@ -94,3 +94,35 @@ def test_empty_like_comes_from_the_allocator():
     with pytest.raises(ValueError, match="no negative size"):
         memory.empty_like(large, (-1,))
     assert isinstance(Tensor(large).data, np.ndarray)
+
+
+def test_state_goes_from_one_module_to_another():
+    source, target = Net(), Net()
+    for number, parameter in enumerate(source.parameters()):
+        parameter.data[...] = number + 1
+    target.load_state_dict({name: a.astype(np.float64) for name, a in source.state_dict().items()})
+    for name, array in source.state_dict().items():
+        np.testing.assert_array_equal(target.state_dict()[name], array)
+        assert target.state_dict()[name].dtype == np.float32
+        assert not np.shares_memory(target.state_dict()[name], array)
+
+
+def test_state_that_does_not_fit_changes_nothing():
+    net = Net()
+    state = {name: array + 1 for name, array in net.state_dict().items()}
+    state["norm.bias"] = np.zeros(7)
+    state["other"] = state.pop("table.weight")
+    with pytest.raises(ValueError, match=r"missing: table.weight; unexpected: other; norm.bias: "):
+        net.load_state_dict(state)
+    assert not net.state_dict()["layers.0.weight"].any()
+    del state["norm.bias"]
+    net.load_state_dict(state, strict=False)
+    assert net.state_dict()["layers.0.weight"].all()
+
+
+def test_dropout_rests_in_evaluation():
+    layer, x = Dropout(0.5), Tensor(np.ones((50, 50), np.float32))
+    assert 0.3 < (layer(x).data == 0).mean() < 0.7
+    np.testing.assert_array_equal(layer.eval()(x).data, x.data)
+    with pytest.raises(ValueError, match="p: expected a probability"):
+        Dropout(1.0)
