@@ -25,3 +25,13 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _mode.recording = before
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Within it, operations are recorded, also inside `no_grad`."""
+    before, _mode.recording = _mode.recording, True
+    try:
+        yield
+    finally:
+        _mode.recording = before
