@@ -58,12 +58,14 @@ def measure(case: Case, ceilings: Ceilings) -> Row:
 
 
 # An OpenMP pool (torch's) polls for some milliseconds after its last region and would take a core
-# from whoever runs next; both sides therefore start from rest.
+# from whoever runs next, so each side starts from rest. One untimed call then wakes its threads:
+# one that slept may start on its waker's core, which costs either side milliseconds.
 _REST = 0.02
 
 
 def _time(run: Callable[[], object], calls: int) -> float:
     time.sleep(_REST)
+    run()
     start = time.perf_counter()
     for _ in range(calls):
         run()
