@@ -1,3 +1,314 @@
-from typing import Any
+"""
+CPU kernels of pyllm.
+"""
 
-def __getattr__(name: str) -> Any: ...
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import typing_extensions
+
+class DLPackExport:
+    """
+    An array of pyllm on its way to another framework.
+    """
+    def __dlpack__(
+        self,
+        *,
+        stream: typing.Any = None,
+        max_version: typing.Any = None,
+        dl_device: typing.Any = None,
+        copy: typing.Any = None,
+    ) -> typing_extensions.CapsuleType: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+def adamw_step(
+    param: typing.Any,
+    grad: typing.Any,
+    exp_avg: typing.Any,
+    exp_avg_sq: typing.Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+    grad_scale: float = 1.0,
+    master: typing.Any = None,
+    decoupled: bool = True,
+) -> None: ...
+def attention(
+    query: typing.Any,
+    key: typing.Any,
+    value: typing.Any,
+    causal: bool = False,
+    window: typing.Any = None,
+    scale: typing.Any = None,
+    bias: typing.Any = None,
+    key_padding_mask: typing.Any = None,
+    alibi_slopes: typing.Any = None,
+    softcap: typing.Any = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
+    stream: int = 0,
+    cu_seqlens_q: typing.Any = None,
+    cu_seqlens_k: typing.Any = None,
+    out: typing.Any = None,
+    return_lse: bool = False,
+) -> typing.Any: ...
+def attention_backward(
+    grad: typing.Any,
+    query: typing.Any,
+    key: typing.Any,
+    value: typing.Any,
+    out: typing.Any,
+    lse: typing.Any,
+    causal: bool = False,
+    window: typing.Any = None,
+    scale: typing.Any = None,
+    bias: typing.Any = None,
+    key_padding_mask: typing.Any = None,
+    alibi_slopes: typing.Any = None,
+    softcap: typing.Any = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
+    stream: int = 0,
+    cu_seqlens_q: typing.Any = None,
+    cu_seqlens_k: typing.Any = None,
+    need_dbias: bool = False,
+    dq_out: typing.Any = None,
+    dk_out: typing.Any = None,
+    dv_out: typing.Any = None,
+) -> typing.Any: ...
+def attention_decode(
+    query: typing.Any,
+    key_cache: typing.Any,
+    value_cache: typing.Any,
+    lengths: typing.Any,
+    block_table: typing.Any = None,
+    window: typing.Any = None,
+    scale: typing.Any = None,
+    alibi_slopes: typing.Any = None,
+    softcap: typing.Any = None,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def available_isas() -> list[str]: ...
+def blas_config() -> str: ...
+def cross_entropy(
+    logits: typing.Any,
+    targets: typing.Any,
+    weight: typing.Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    return_lse: bool = False,
+) -> typing.Any: ...
+def cross_entropy_backward(
+    grad: typing.Any,
+    logits: typing.Any,
+    targets: typing.Any,
+    lse: typing.Any,
+    weight: typing.Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    out: typing.Any = None,
+) -> typing.Any: ...
+def dropout(
+    arg0: typing.Any, arg1: float, arg2: int, arg3: int, arg4: typing.Any, arg5: typing.Any
+) -> typing.Any: ...
+def dropout_backward(
+    arg0: typing.Any, arg1: float, arg2: int, arg3: int, arg4: typing.Any
+) -> typing.Any: ...
+def embedding(ids: typing.Any, weight: typing.Any, out: typing.Any = None) -> typing.Any: ...
+def embedding_backward(
+    grad: typing.Any,
+    ids: typing.Any,
+    num_embeddings: int,
+    padding_idx: int | None = None,
+    out: typing.Any = None,
+    accumulate: bool = False,
+) -> typing.Any: ...
+def empty_cache() -> None: ...
+def empty_like(like: typing.Any, shape: collections.abc.Sequence[int]) -> typing.Any: ...
+def geglu(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: str,
+    arg5: typing.Any,
+) -> typing.Any: ...
+def geglu_backward(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: typing.Any,
+    arg5: str,
+    arg6: typing.Any,
+) -> typing.Any: ...
+def gelu(arg0: typing.Any, arg1: typing.Any, arg2: str, arg3: typing.Any) -> typing.Any: ...
+def gelu_backward(
+    arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: str, arg4: typing.Any
+) -> typing.Any: ...
+def isa() -> str: ...
+def layer_norm(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: float,
+    arg5: typing.Any,
+    arg6: bool,
+) -> typing.Any: ...
+def layer_norm_backward(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: typing.Any,
+    arg5: typing.Any,
+    arg6: typing.Any,
+) -> typing.Any: ...
+def linear(
+    x: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any = None,
+    activation: typing.Any = None,
+    out: typing.Any = None,
+    return_preactivation: bool = False,
+) -> typing.Any: ...
+def linear_backward(
+    grad: typing.Any,
+    x: typing.Any,
+    weight: typing.Any,
+    bias: bool = False,
+    activation: typing.Any = None,
+    preactivation: typing.Any = None,
+    need_dx: bool = True,
+    need_dweight: bool = True,
+    dx_out: typing.Any = None,
+    dweight_out: typing.Any = None,
+    dbias_out: typing.Any = None,
+    accumulate: bool = False,
+) -> typing.Any: ...
+def linear_cross_entropy(
+    hidden: typing.Any,
+    weight: typing.Any,
+    targets: typing.Any,
+    bias: typing.Any = None,
+    class_weight: typing.Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> typing.Any: ...
+def linear_cross_entropy_forward_backward(
+    hidden: typing.Any,
+    weight: typing.Any,
+    targets: typing.Any,
+    bias: typing.Any = None,
+    class_weight: typing.Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+    dhidden_out: typing.Any = None,
+    dweight_out: typing.Any = None,
+    dbias_out: typing.Any = None,
+    accumulate: bool = False,
+    grad_scale: float = 1.0,
+) -> typing.Any: ...
+def log_softmax(
+    x: typing.Any,
+    axis: int = -1,
+    temperature: float = 1.0,
+    mask: typing.Any = None,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def log_softmax_backward(
+    grad: typing.Any,
+    y: typing.Any,
+    axis: int = -1,
+    temperature: float = 1.0,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def matmul(
+    a: typing.Any,
+    b: typing.Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def measure_bandwidth(bytes_per_array: int = 268435456) -> float: ...
+def measure_peak_flops() -> float: ...
+def memory_stats() -> dict: ...
+def num_threads() -> int: ...
+def relu(arg0: typing.Any, arg1: typing.Any, arg2: typing.Any) -> typing.Any: ...
+def relu_backward(
+    arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: typing.Any
+) -> typing.Any: ...
+def reset_peak_memory() -> None: ...
+def rms_norm(
+    arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: float, arg4: typing.Any, arg5: bool
+) -> typing.Any: ...
+def rms_norm_backward(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: typing.Any,
+    arg5: typing.Any,
+) -> typing.Any: ...
+def rotary(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: bool,
+    arg5: typing.Any,
+) -> typing.Any: ...
+def rotary_backward(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: bool,
+    arg5: typing.Any,
+) -> typing.Any: ...
+def set_isa(name: str) -> None: ...
+def set_num_threads(n: int) -> None: ...
+def silu(arg0: typing.Any, arg1: typing.Any, arg2: typing.Any) -> typing.Any: ...
+def silu_backward(
+    arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: typing.Any
+) -> typing.Any: ...
+def softmax(
+    x: typing.Any,
+    axis: int = -1,
+    temperature: float = 1.0,
+    mask: typing.Any = None,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def softmax_backward(
+    grad: typing.Any,
+    y: typing.Any,
+    axis: int = -1,
+    temperature: float = 1.0,
+    out: typing.Any = None,
+) -> typing.Any: ...
+def sum_of_squares(x: typing.Any) -> float: ...
+def swiglu(
+    arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: typing.Any, arg4: typing.Any
+) -> typing.Any: ...
+def swiglu_backward(
+    arg0: typing.Any,
+    arg1: typing.Any,
+    arg2: typing.Any,
+    arg3: typing.Any,
+    arg4: typing.Any,
+    arg5: typing.Any,
+) -> typing.Any: ...

@@ -1,6 +1,6 @@
 """The caching allocator behind the arrays that pyllm returns."""
 
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from pyllm import _cpu
 from pyllm.ops.types import Array
@@ -17,7 +17,7 @@ class MemoryStats(TypedDict):
 
 def stats() -> MemoryStats:
     """What the allocator holds now."""
-    return _cpu.memory_stats()
+    return cast(MemoryStats, _cpu.memory_stats())
 
 
 def reset_peak() -> None:
