@@ -43,12 +43,14 @@ def bench(
         console = Console(width=140)
     if suite != "all" and suite not in SUITES:
         raise typer.BadParameter(f"expected one of {', '.join(SUITES)}, all; got {suite!r}")
-    _set_threads(threads)
     try:
+        _set_threads(threads)
         cases = load_cases(SUITES if suite == "all" else (suite,), match)
     except ModuleNotFoundError as missing:
         console.print(
-            f"The benchmarks need {missing.name}: pip install 'pyllm[bench]'", style="red"
+            f"The benchmarks need {missing.name}: pip install 'pyllm[bench]'",
+            style="red",
+            markup=False,
         )
         raise typer.Exit(1) from missing
     if not cases:
@@ -139,9 +141,6 @@ def _set_threads(threads: int | None) -> None:
         if threads < 1:
             raise typer.BadParameter(f"--threads: expected at least 1, got {threads}")
         pyllm.set_num_threads(threads)
-    import importlib.util
+    import torch
 
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        torch.set_num_threads(pyllm.get_num_threads())
+    torch.set_num_threads(pyllm.get_num_threads())

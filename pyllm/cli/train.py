@@ -103,7 +103,9 @@ def _conclude(trainer: Trainer, console: Console) -> None:
         try:
             console.print(f"Loss curve:  {plot_loss(folder)}", highlight=False)
         except ModuleNotFoundError:
-            console.print("No loss curve: matplotlib is missing (pip install 'pyllm[viz]').")
+            console.print(
+                "No loss curve: matplotlib is missing (pip install 'pyllm[viz]').", markup=False
+            )
     if config.sample_tokens:
         text = trainer.sample(config.prompt, config.sample_tokens, seed=config.seed)
         body = Text((config.prompt + text).strip("\n"))
