@@ -23,7 +23,7 @@ class DLPackExport:
     ) -> typing_extensions.CapsuleType: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
-def adamw_step(
+def adam_step(
     param: typing.Any,
     grad: typing.Any,
     exp_avg: typing.Any,
@@ -34,9 +34,10 @@ def adamw_step(
     eps: float,
     weight_decay: float,
     step: int,
+    max_exp_avg_sq: typing.Any = None,
     grad_scale: float = 1.0,
     master: typing.Any = None,
-    decoupled: bool = True,
+    decoupled: bool = False,
 ) -> None: ...
 def attention(
     query: typing.Any,
@@ -223,6 +224,17 @@ def linear_cross_entropy_forward_backward(
     accumulate: bool = False,
     grad_scale: float = 1.0,
 ) -> typing.Any: ...
+def lion_step(
+    param: typing.Any,
+    grad: typing.Any,
+    exp_avg: typing.Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    grad_scale: float = 1.0,
+    master: typing.Any = None,
+) -> None: ...
 def log_softmax(
     x: typing.Any,
     axis: int = -1,
@@ -282,6 +294,19 @@ def rotary_backward(
 ) -> typing.Any: ...
 def set_isa(name: str) -> None: ...
 def set_num_threads(n: int) -> None: ...
+def sgd_step(
+    param: typing.Any,
+    grad: typing.Any,
+    momentum_buffer: typing.Any,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+    grad_scale: float = 1.0,
+    master: typing.Any = None,
+) -> None: ...
 def silu(arg0: typing.Any, arg1: typing.Any, arg2: typing.Any) -> typing.Any: ...
 def silu_backward(
     arg0: typing.Any, arg1: typing.Any, arg2: typing.Any, arg3: typing.Any

@@ -6,7 +6,6 @@
 namespace pyllm::bind {
 
 void bind_activation(pybind11::module_& m);
-void bind_adamw(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_ceilings(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
@@ -16,6 +15,7 @@ void bind_linear(pybind11::module_& m);
 void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_norm(pybind11::module_& m);
+void bind_optim(pybind11::module_& m);
 void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);

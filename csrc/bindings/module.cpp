@@ -8,7 +8,6 @@ PYBIND11_MODULE(_cpu, m) {
   m.doc() = "CPU kernels of pyllm.";
   pyllm::bind::bind_dlpack(m);
   pyllm::bind::bind_activation(m);
-  pyllm::bind::bind_adamw(m);
   pyllm::bind::bind_attention(m);
   pyllm::bind::bind_ceilings(m);
   pyllm::bind::bind_cross_entropy(m);
@@ -18,6 +17,7 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_linear_cross_entropy(m);
   pyllm::bind::bind_matmul(m);
   pyllm::bind::bind_norm(m);
+  pyllm::bind::bind_optim(m);
   pyllm::bind::bind_rotary(m);
   pyllm::bind::bind_runtime(m);
   pyllm::bind::bind_softmax(m);

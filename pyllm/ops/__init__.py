@@ -6,21 +6,24 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 """
 
 from pyllm.ops.activation import gelu, gelu_backward, relu, relu_backward, silu, silu_backward
-from pyllm.ops.adamw import adam_step, adamw_step, sum_of_squares
+from pyllm.ops.adam import adam_step, adamw_step
 from pyllm.ops.attention import attention, attention_backward, attention_decode
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.dropout import dropout, dropout_backward
 from pyllm.ops.embedding import embedding, embedding_backward
 from pyllm.ops.glu import geglu, geglu_backward, swiglu, swiglu_backward
+from pyllm.ops.gradient_norm import sum_of_squares
 from pyllm.ops.layer_norm import layer_norm, layer_norm_backward
 from pyllm.ops.linear import linear, linear_backward
 from pyllm.ops.linear_cross_entropy import (
     linear_cross_entropy,
     linear_cross_entropy_forward_backward,
 )
+from pyllm.ops.lion import lion_step
 from pyllm.ops.matmul import matmul
 from pyllm.ops.rms_norm import rms_norm, rms_norm_backward
 from pyllm.ops.rotary import rotary, rotary_backward, rotary_cache
+from pyllm.ops.sgd import sgd_step
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "linear_backward",
     "linear_cross_entropy",
     "linear_cross_entropy_forward_backward",
+    "lion_step",
     "log_softmax",
     "log_softmax_backward",
     "matmul",
@@ -55,6 +59,7 @@ __all__ = [
     "rotary",
     "rotary_backward",
     "rotary_cache",
+    "sgd_step",
     "silu",
     "silu_backward",
     "softmax",

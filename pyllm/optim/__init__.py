@@ -2,5 +2,8 @@
 
 from pyllm.optim import schedules
 from pyllm.optim.adam import Adam, AdamW
+from pyllm.optim.lion import Lion
+from pyllm.optim.optimizer import Optimizer
+from pyllm.optim.sgd import SGD
 
-__all__ = ["Adam", "AdamW", "schedules"]
+__all__ = ["SGD", "Adam", "AdamW", "Lion", "Optimizer", "schedules"]

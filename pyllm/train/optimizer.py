@@ -6,7 +6,7 @@ from pyllm.optim import schedules
 from pyllm.train.config import TrainConfig
 
 
-def make_optimizer(model: Module, config: TrainConfig) -> optim.Adam:
+def make_optimizer(model: Module, config: TrainConfig) -> optim.Optimizer:
     """The optimizer over all parameters; matrices decay, vectors (biases, norms) do not."""
     parameters = model.parameters()
     groups = [
@@ -16,13 +16,16 @@ def make_optimizer(model: Module, config: TrainConfig) -> optim.Adam:
         },
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.optimizer]
-    return kind(
-        groups,
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        max_norm=config.clip or None,
-    )
+    rate, clip, betas = config.learning_rate, config.clip or None, (config.beta1, config.beta2)
+    match config.optimizer:
+        case "sgd":
+            return optim.SGD(groups, rate, momentum=config.beta1, nesterov=True, max_norm=clip)
+        case "lion":
+            return optim.Lion(groups, rate, betas, max_norm=clip)
+        case "adam":
+            return optim.Adam(groups, rate, betas, max_norm=clip)
+        case _:
+            return optim.AdamW(groups, rate, betas, max_norm=clip)
 
 
 def make_schedule(config: TrainConfig) -> schedules.Schedule:

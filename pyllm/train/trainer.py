@@ -207,7 +207,9 @@ class Trainer:
         self.step, self._seconds = state["step"], state["seconds"]
         self._sampler.position = state["batches"]
         pyllm.random.set_state(state["random"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The settings of its groups are this run's, which may differ from those it began with.
+        groups = self.optimizer.state_dict()["groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "groups": groups})
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -114,7 +114,7 @@ class StopAt(Callback):
             raise StopIteration
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "lion", "sgd"])
 @pytest.mark.parametrize("schedule", ["linear", "constant", "inverse_sqrt", "exponential"])
 def test_every_optimizer_and_schedule_runs(config, optimizer, schedule):
     config = dataclasses.replace(config, steps=4, optimizer=optimizer, schedule=schedule, warmup=0)

@@ -1,10 +1,11 @@
-"""Adam and AdamW over groups: clipping, state, errors; schedules."""
+"""All optimizers over groups: clipping, state, errors."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from pyllm.nn import Parameter
-from pyllm.optim import Adam, AdamW, schedules
+from pyllm.optim import SGD, Adam, AdamW, Lion
 
 
 def parameters(rng, *shapes):
@@ -48,7 +49,15 @@ def test_a_parameter_without_gradient_counts_as_zero(rng):
     assert optimizer.step() == pytest.approx(np.sqrt(18))
 
 
-@pytest.mark.parametrize("kind", [Adam, AdamW])
+def amsgrad(params, **settings):
+    return Adam(params, amsgrad=True, **settings)
+
+
+def momentum(params, **settings):
+    return SGD(params, momentum=0.9, nesterov=True, **settings)
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, Lion, SGD, amsgrad, momentum])
 def test_state_continues_bitwise(kind, rng):
     runs = []
     for stop in (None, 3):
@@ -75,23 +84,41 @@ def test_errors(rng):
     (other,) = parameters(rng, (3,))
     with pytest.raises(ValueError, match="does not fit"):
         AdamW([p]).load_state_dict(AdamW([other]).state_dict())
+    two = [{"params": [q]} for q in parameters(rng, (3,), (2,))]
+    with pytest.raises(ValueError, match="2 groups do not fit these 1"):
+        AdamW([p]).load_state_dict(AdamW(two).state_dict())
+    with pytest.raises(ValueError, match="no setting learning_rate; there are amsgrad, betas"):
+        AdamW([{"params": [p], "learning_rate": 1.0}])
+    with pytest.raises(ValueError, match="lr: expected"):
+        Lion([p], lr=-1.0)
+    with pytest.raises(ValueError, match="max_norm"):
+        SGD([p], max_norm=0.0)
+    with pytest.raises(ValueError, match="nesterov: needs momentum"):
+        SGD([p], nesterov=True)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "start", "end"),
-    [
-        (schedules.constant(2.0), 2.0, 2.0),
-        (schedules.linear(2.0, 10, 0.5), 2.0, 0.5),
-        (schedules.cosine(2.0, 10, 0.5), 2.0, 0.5),
-        (schedules.exponential(2.0, 10, 0.5), 2.0, 0.5),
-        (schedules.inverse_sqrt(2.0, 5), 2.0, 2.0 * (5 / 15) ** 0.5),
-        (schedules.warm_up(schedules.linear(2.0, 6), 2.0, 4), 0.5, 0.0),
-    ],
-)
-def test_schedules(schedule, start, end):
-    assert schedule(0) == pytest.approx(start)
-    assert schedule(10) == pytest.approx(end)
+def test_state_brings_the_settings_back(rng):
+    (p,) = parameters(rng, (2,))
+    optimizer = AdamW([p], lr=0.5)
+    state = optimizer.state_dict()
+    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.5
 
 
-def test_schedules_stay_at_their_end():
-    assert schedules.cosine(1.0, 10, 0.1)(1000) == pytest.approx(0.1)
+@pytest.mark.parametrize("kind", [Adam, AdamW, Lion, momentum])
+def test_a_group_may_mix_dtypes(kind, rng):
+    start = rng.normal(size=40).astype(ml_dtypes.bfloat16)
+    mixed = [Parameter(start.copy()), Parameter(start.astype(np.float32))]
+    double = Parameter(start.astype(np.float64))
+    optimizer = kind(mixed, lr=1e-3)
+    optimizer.add_param_group({"params": [double]})
+    for _ in range(10):
+        gradient = rng.normal(size=40).astype(ml_dtypes.bfloat16)
+        optimizer.zero_grad()
+        for p in (*mixed, double):
+            p.accumulate_grad(gradient.astype(p.dtype))
+        optimizer.step()
+    half, single = (p.data for p in mixed)
+    np.testing.assert_array_equal(half, single.astype(ml_dtypes.bfloat16))
+    np.testing.assert_allclose(single, double.data, atol=1e-6)

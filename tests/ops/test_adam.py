@@ -38,6 +38,26 @@ def test_steps(step, n, isa, rng):
     np.testing.assert_allclose(p, expected, atol=20 * (4 + 10 * 0.02) * 2.0**-24)
 
 
+def test_float64(rng):
+    p, m, v = rng.normal(size=(3, 100))
+    m[:], v[:] = 0, 0
+    gradients = rng.normal(size=(20, 100))
+    expected = reference(p, gradients, decoupled=True, **SETTINGS)
+    for t, gradient in enumerate(gradients, 1):
+        ops.adamw_step(p, gradient, m, v, step=t, **SETTINGS)
+    np.testing.assert_allclose(p, expected, rtol=1e-13)
+
+
+def test_amsgrad_never_forgets_a_large_gradient(rng):
+    p, m, v, largest = np.zeros((4, 50), np.float32)
+    settings = {"lr": 0.1, "beta2": 0.9, "max_exp_avg_sq": largest}
+    ops.adam_step(p, np.full(50, 100, np.float32), m, v, step=1, **settings)
+    for t in range(2, 60):
+        ops.adam_step(p, np.full(50, 1e-3, np.float32), m, v, step=t, **settings)
+    np.testing.assert_allclose(largest, 0.1 * 100**2, rtol=1e-6)
+    assert (v < 0.1 * largest).all()
+
+
 def test_bfloat16_follows_its_master(rng):
     exact = rng.normal(size=500).astype(np.float32)
     expected, master = exact.copy(), exact.copy()
@@ -75,9 +95,11 @@ def test_sum_is_the_same_at_any_thread_count(threads, rng):
         ({"step": 0}, "step: counted from 1"),
         ({"beta1": 1.0}, "beta1: expected 0 <= x < 1"),
         ({"beta2": -0.1}, "beta2"),
-        ({"master": np.ones(5, np.float32)}, "master"),
+        ({"master": np.ones(4, np.float32)}, "master: only 16-bit parameters"),
         ({"param": np.ones((2, 2), np.float32)}, "param"),
-        ({"param": np.ones(4)}, "param"),
+        ({"param": np.ones(4)}, "grad: expected dtype float64"),
+        ({"param": np.ones(4, np.int32)}, "param"),
+        ({"max_exp_avg_sq": np.ones(4)}, "max_exp_avg_sq"),
         ({"param": np.broadcast_to(np.float32(1), 4)}, "param"),
     ],
 )

@@ -1,0 +1,144 @@
+// Optimizer steps on flat buffers, in place.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/families.h"
+#include "cpu/optim/adam.h"
+#include "cpu/optim/gradient_norm.h"
+#include "cpu/optim/lion.h"
+#include "cpu/optim/sgd.h"
+
+namespace pyllm::bind {
+namespace {
+
+void require_fraction(double value, const char* name) {
+  if (value >= 0 && value < 1) return;
+  throw py::value_error(std::string(name) + ": expected 0 <= x < 1, got " + std::to_string(value));
+}
+
+// Parameter, gradient, master copy and states, checked to be flat, alike and writable.
+class Buffers {
+ public:
+  Buffers(py::handle param, py::handle grad, py::handle master)
+      : param_(param, "param"), grad_(grad, "grad"), master_(optional_input(master, "master")) {
+    param_.require_float().require_ndim(1).require_contiguous();
+    compute_ = param_->dtype == DType::f64 ? DType::f64 : DType::f32;
+    if (grad_->dtype != compute_) grad_.require_dtype({param_->dtype});
+    grad_.require_same_shape(param_).require_contiguous();
+    require_writable(param_);
+    if (master_) {
+      if (size_of(param_->dtype) != 2) {
+        throw py::value_error("master: only 16-bit parameters have one, param is " +
+                              std::string(name_of(param_->dtype)));
+      }
+      require_state(*master_);
+    }
+  }
+
+  Array state(py::handle object, const char* name) {
+    states_.push_back(std::make_unique<Input>(object, name));
+    require_state(*states_.back());
+    return states_.back()->view();
+  }
+
+  template <class Args>
+  Args args(double grad_scale) const {
+    Args args;
+    args.param = param_.view(), args.grad = grad_.view();
+    args.master = master_ ? &master_->view() : nullptr;
+    args.grad_scale = grad_scale;
+    return args;
+  }
+
+  int64_t size() const { return param_->size(); }
+
+ private:
+  void require_state(const Input& state) const {
+    state.require_dtype({compute_}).require_same_shape(param_).require_contiguous();
+    require_writable(state);
+  }
+  static void require_writable(const Input& array) {
+    if (!array.writable()) throw py::value_error(std::string(array.name()) + ": read-only");
+  }
+
+  Input param_, grad_;
+  std::unique_ptr<Input> master_;
+  std::vector<std::unique_ptr<Input>> states_;  // keep their arrays alive
+  DType compute_;
+};
+
+void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_avg_sq, double lr,
+          double beta1, double beta2, double eps, double weight_decay, int64_t number,
+          py::handle max_exp_avg_sq, double grad_scale, py::handle master, bool decoupled) {
+  Buffers buffers(param, grad, master);
+  auto args = buffers.args<AdamArgs>(grad_scale);
+  args.exp_avg = buffers.state(exp_avg, "exp_avg");
+  args.exp_avg_sq = buffers.state(exp_avg_sq, "exp_avg_sq");
+  Array largest;
+  if (!max_exp_avg_sq.is_none()) {
+    largest = buffers.state(max_exp_avg_sq, "max_exp_avg_sq");
+    args.max_exp_avg_sq = &largest;
+  }
+  require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
+  if (number < 1) throw py::value_error("step: counted from 1, got " + std::to_string(number));
+  args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
+  args.weight_decay = weight_decay, args.step = number, args.decoupled = decoupled;
+  run(buffers.size(), [&] { adam_step(args); });
+}
+
+void sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double lr, double momentum,
+         double dampening, double weight_decay, bool nesterov, bool first, double grad_scale,
+         py::handle master) {
+  Buffers buffers(param, grad, master);
+  auto args = buffers.args<SgdArgs>(grad_scale);
+  Array buffer;
+  if (!momentum_buffer.is_none()) {
+    buffer = buffers.state(momentum_buffer, "momentum_buffer");
+    args.momentum_buffer = &buffer;
+  } else if (momentum != 0 || nesterov) {
+    throw py::value_error("momentum_buffer: momentum and Nesterov's step need one");
+  }
+  args.lr = lr, args.momentum = momentum, args.dampening = dampening;
+  args.weight_decay = weight_decay, args.nesterov = nesterov, args.first = first;
+  run(buffers.size(), [&] { sgd_step(args); });
+}
+
+void lion(py::handle param, py::handle grad, py::handle exp_avg, double lr, double beta1,
+          double beta2, double weight_decay, double grad_scale, py::handle master) {
+  Buffers buffers(param, grad, master);
+  auto args = buffers.args<LionArgs>(grad_scale);
+  args.exp_avg = buffers.state(exp_avg, "exp_avg");
+  require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
+  args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.weight_decay = weight_decay;
+  run(buffers.size(), [&] { lion_step(args); });
+}
+
+double square_sum(py::handle object) {
+  const Input x(object, "x");
+  x.require_float().require_contiguous();
+  double result = 0;
+  run(x->size(), [&] { sum_of_squares(x.view(), result); });
+  return result;
+}
+
+}  // namespace
+
+void bind_optim(py::module_& m) {
+  const auto none = py::none();
+  m.def("adam_step", &adam, py::arg("param"), py::arg("grad"), py::arg("exp_avg"),
+        py::arg("exp_avg_sq"), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
+        py::arg("weight_decay"), py::arg("step"), py::arg("max_exp_avg_sq") = none,
+        py::arg("grad_scale") = 1.0, py::arg("master") = none, py::arg("decoupled") = false);
+  m.def("sgd_step", &sgd, py::arg("param"), py::arg("grad"), py::arg("momentum_buffer"),
+        py::arg("lr"), py::arg("momentum"), py::arg("dampening"), py::arg("weight_decay"),
+        py::arg("nesterov"), py::arg("first"), py::arg("grad_scale") = 1.0,
+        py::arg("master") = none);
+  m.def("lion_step", &lion, py::arg("param"), py::arg("grad"), py::arg("exp_avg"), py::arg("lr"),
+        py::arg("beta1"), py::arg("beta2"), py::arg("weight_decay"), py::arg("grad_scale") = 1.0,
+        py::arg("master") = none);
+  m.def("sum_of_squares", &square_sum, py::arg("x"));
+}
+
+}  // namespace pyllm::bind

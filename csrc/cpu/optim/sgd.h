@@ -1,0 +1,17 @@
+#pragma once
+
+#include "core/isa.h"
+#include "cpu/optim/parameters.h"
+
+namespace pyllm {
+
+struct SgdArgs : Parameters {
+  const Array* momentum_buffer = nullptr;  // null without momentum
+  double lr = 0, momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false;
+  bool first = false;  // the buffer starts as the gradient, undamped
+};
+
+PYLLM_KERNEL(sgd_step, (const SgdArgs& args));
+
+}  // namespace pyllm
