@@ -23,6 +23,24 @@ class DLPackExport:
     ) -> typing_extensions.CapsuleType: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
+def adafactor_step(
+    param: typing.Any,
+    grad: typing.Any,
+    exp_avg_sq_row: typing.Any,
+    exp_avg_sq_col: typing.Any,
+    exp_avg_sq: typing.Any,
+    exp_avg: typing.Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    least_rms: float,
+    clip_threshold: float,
+    weight_decay: float,
+    scale_parameter: bool,
+    grad_scale: float = 1.0,
+    master: typing.Any = None,
+) -> None: ...
 def adam_step(
     param: typing.Any,
     grad: typing.Any,

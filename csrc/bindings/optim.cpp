@@ -1,10 +1,12 @@
-// Optimizer steps on flat buffers, in place.
+// Optimizer steps, in place.
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "cpu/optim/adafactor.h"
 #include "cpu/optim/adam.h"
 #include "cpu/optim/gradient_norm.h"
 #include "cpu/optim/lion.h"
@@ -18,12 +20,13 @@ void require_fraction(double value, const char* name) {
   throw py::value_error(std::string(name) + ": expected 0 <= x < 1, got " + std::to_string(value));
 }
 
-// Parameter, gradient, master copy and states, checked to be flat, alike and writable.
+// Parameter, gradient, master copy and states, checked to be contiguous, alike and writable.
 class Buffers {
  public:
-  Buffers(py::handle param, py::handle grad, py::handle master)
+  Buffers(py::handle param, py::handle grad, py::handle master, bool flat = true)
       : param_(param, "param"), grad_(grad, "grad"), master_(optional_input(master, "master")) {
-    param_.require_float().require_ndim(1).require_contiguous();
+    param_.require_float().require_contiguous();
+    if (flat) param_.require_ndim(1);
     compute_ = param_->dtype == DType::f64 ? DType::f64 : DType::f32;
     if (grad_->dtype != compute_) grad_.require_dtype({param_->dtype});
     grad_.require_same_shape(param_).require_contiguous();
@@ -33,13 +36,14 @@ class Buffers {
         throw py::value_error("master: only 16-bit parameters have one, param is " +
                               std::string(name_of(param_->dtype)));
       }
-      require_state(*master_);
+      require_state(*master_, param_.shape());
     }
   }
 
-  Array state(py::handle object, const char* name) {
+  Array state(py::handle object, const char* name) { return state(object, name, param_.shape()); }
+  Array state(py::handle object, const char* name, std::span<const int64_t> shape) {
     states_.push_back(std::make_unique<Input>(object, name));
-    require_state(*states_.back());
+    require_state(*states_.back(), shape);
     return states_.back()->view();
   }
 
@@ -53,10 +57,11 @@ class Buffers {
   }
 
   int64_t size() const { return param_->size(); }
+  std::span<const int64_t> shape() const { return param_.shape(); }
 
  private:
-  void require_state(const Input& state) const {
-    state.require_dtype({compute_}).require_same_shape(param_).require_contiguous();
+  void require_state(const Input& state, std::span<const int64_t> shape) const {
+    state.require_dtype({compute_}).require_shape(shape).require_contiguous();
     require_writable(state);
   }
   static void require_writable(const Input& array) {
@@ -115,6 +120,43 @@ void lion(py::handle param, py::handle grad, py::handle exp_avg, double lr, doub
   run(buffers.size(), [&] { lion_step(args); });
 }
 
+void adafactor(py::handle param, py::handle grad, py::handle row, py::handle col, py::handle square,
+               py::handle exp_avg, double lr, double beta1, double beta2, double eps,
+               double least_rms, double clip_threshold, double weight_decay, bool scale_parameter,
+               double grad_scale, py::handle master) {
+  Buffers buffers(param, grad, master, false);
+  auto args = buffers.args<AdafactorArgs>(grad_scale);
+  args.factored = square.is_none();
+  args.cols = buffers.size();
+  if (args.factored) {
+    const auto shape = buffers.shape();
+    if (shape.size() < 2) throw py::value_error("exp_avg_sq: needed for a param of rank below 2");
+    std::vector<int64_t> of_row(shape.begin(), shape.end() - 1);
+    std::vector<int64_t> of_col(shape.begin(), shape.end() - 2);
+    args.rows = of_row.back(), args.cols = shape.back();
+    for (const int64_t n : of_col) args.batches *= n;
+    of_col.push_back(args.cols);
+    args.row = buffers.state(row, "exp_avg_sq_row", of_row);
+    args.col = buffers.state(col, "exp_avg_sq_col", of_col);
+  } else {
+    args.square = buffers.state(square, "exp_avg_sq");
+  }
+  Array moment;
+  if (!exp_avg.is_none()) {
+    moment = buffers.state(exp_avg, "exp_avg");
+    args.exp_avg = &moment;
+  }
+  require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
+  if (!(clip_threshold > 0)) {
+    throw py::value_error("clip_threshold: expected a positive number, got " +
+                          std::to_string(clip_threshold));
+  }
+  args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.weight_decay = weight_decay;
+  args.eps = eps, args.least_rms = least_rms, args.clip_threshold = clip_threshold;
+  args.scale_parameter = scale_parameter;
+  run(buffers.size(), [&] { adafactor_step(args); });
+}
+
 double square_sum(py::handle object) {
   const Input x(object, "x");
   x.require_float().require_contiguous();
@@ -138,6 +180,11 @@ void bind_optim(py::module_& m) {
   m.def("lion_step", &lion, py::arg("param"), py::arg("grad"), py::arg("exp_avg"), py::arg("lr"),
         py::arg("beta1"), py::arg("beta2"), py::arg("weight_decay"), py::arg("grad_scale") = 1.0,
         py::arg("master") = none);
+  m.def("adafactor_step", &adafactor, py::arg("param"), py::arg("grad"), py::arg("exp_avg_sq_row"),
+        py::arg("exp_avg_sq_col"), py::arg("exp_avg_sq"), py::arg("exp_avg"), py::arg("lr"),
+        py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("least_rms"),
+        py::arg("clip_threshold"), py::arg("weight_decay"), py::arg("scale_parameter"),
+        py::arg("grad_scale") = 1.0, py::arg("master") = none);
   m.def("sum_of_squares", &square_sum, py::arg("x"));
 }
 

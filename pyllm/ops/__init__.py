@@ -6,6 +6,7 @@ and returns the caller's kind of array. Storage may be float32, bfloat16, float1
 """
 
 from pyllm.ops.activation import gelu, gelu_backward, relu, relu_backward, silu, silu_backward
+from pyllm.ops.adafactor import adafactor_step
 from pyllm.ops.adam import adam_step, adamw_step
 from pyllm.ops.attention import attention, attention_backward, attention_decode
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
@@ -27,6 +28,7 @@ from pyllm.ops.sgd import sgd_step
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "adafactor_step",
     "adam_step",
     "adamw_step",
     "attention",

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
-OPTIMIZERS = ("adamw", "adam", "lion", "sgd")
+OPTIMIZERS = ("adamw", "adam", "adafactor", "lion", "sgd")
 SCHEDULES = ("cosine", "linear", "constant", "inverse_sqrt", "exponential")
 DTYPES = ("float32", "bfloat16")
 
@@ -70,7 +70,9 @@ class TrainConfig:
     steps: int = _setting(4000, "Optimization", "Updates of the parameters.")
     batch_size: int = _setting(16, "Optimization", "Windows of text a forward pass.")
     accumulation: int = _setting(1, "Optimization", "Forward passes an update.")
-    optimizer: str = _setting("adamw", "Optimization", "adamw, adam, lion, or sgd (Nesterov).")
+    optimizer: str = _setting(
+        "adamw", "Optimization", "adamw, adam, adafactor, lion, or sgd (Nesterov)."
+    )
     learning_rate: float = _setting(2e-3, "Optimization", "Peak learning rate.")
     schedule: str = _setting(
         "cosine",

@@ -22,6 +22,8 @@ def make_optimizer(model: Module, config: TrainConfig) -> optim.Optimizer:
             return optim.SGD(groups, rate, momentum=config.beta1, nesterov=True, max_norm=clip)
         case "lion":
             return optim.Lion(groups, rate, betas, max_norm=clip)
+        case "adafactor":
+            return optim.Adafactor(groups, rate, scale_parameter=False, max_norm=clip)
         case "adam":
             return optim.Adam(groups, rate, betas, max_norm=clip)
         case _:

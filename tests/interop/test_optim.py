@@ -1,4 +1,4 @@
-"""Optimizers beside torch's: 200 steps from the same start with the same gradients."""
+"""Optimizers beside torch's and transformers': 200 steps with the same gradients."""
 
 import numpy as np
 import pytest
@@ -55,3 +55,23 @@ def test_float32_agrees(ours, theirs, settings):
     mine, peer = both(ours, theirs, np.float32, {**COMMON, **settings})
     # 1e-6 of the vector: single elements near zero have lost digits on both sides.
     assert np.linalg.norm(mine - peer) <= 1e-6 * np.linalg.norm(peer)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scale_parameter": True},
+        {"scale_parameter": True, "warmup_init": True, "beta1": 0.9},
+        {"lr": 0.02, "scale_parameter": False, "weight_decay": 0.1, "clip_threshold": 0.5},
+    ],
+)
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+def test_adafactor_agrees_with_transformers(settings, dtype, bound):
+    transformers = pytest.importorskip("transformers")
+
+    def theirs(peers, **settings):
+        relative = settings.get("lr") is None
+        return transformers.optimization.Adafactor(peers, relative_step=relative, **settings)
+
+    mine, peer = both(optim.Adafactor, theirs, dtype, settings)
+    assert np.linalg.norm(mine - peer) <= bound * np.linalg.norm(peer)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pyllm.nn import Parameter
-from pyllm.optim import SGD, Adam, AdamW, Lion
+from pyllm.optim import SGD, Adafactor, Adam, AdamW, Lion
 
 
 def parameters(rng, *shapes):
@@ -57,7 +57,7 @@ def momentum(params, **settings):
     return SGD(params, momentum=0.9, nesterov=True, **settings)
 
 
-@pytest.mark.parametrize("kind", [Adam, AdamW, Lion, SGD, amsgrad, momentum])
+@pytest.mark.parametrize("kind", [Adafactor, Adam, AdamW, Lion, SGD, amsgrad, momentum])
 def test_state_continues_bitwise(kind, rng):
     runs = []
     for stop in (None, 3):
@@ -93,6 +93,8 @@ def test_errors(rng):
         Lion([p], lr=-1.0)
     with pytest.raises(ValueError, match="max_norm"):
         SGD([p], max_norm=0.0)
+    with pytest.raises(ValueError, match="warmup_init: only"):
+        Adafactor([p], lr=0.1, warmup_init=True)
     with pytest.raises(ValueError, match="nesterov: needs momentum"):
         SGD([p], nesterov=True)
 
@@ -106,7 +108,7 @@ def test_state_brings_the_settings_back(rng):
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
-@pytest.mark.parametrize("kind", [Adam, AdamW, Lion, momentum])
+@pytest.mark.parametrize("kind", [Adafactor, Adam, AdamW, Lion, momentum])
 def test_a_group_may_mix_dtypes(kind, rng):
     start = rng.normal(size=40).astype(ml_dtypes.bfloat16)
     mixed = [Parameter(start.copy()), Parameter(start.astype(np.float32))]

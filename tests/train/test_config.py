@@ -62,7 +62,7 @@ def test_missing_and_foreign_files(tmp_path):
         ({"n_layer": 0}, "n_layer: expected at least 1"),
         ({"clip": -1.0}, "clip: expected 0 or more"),
         ({"dropout": 1.0}, "dropout: expected at least 0 and below 1"),
-        ({"optimizer": "adagrad"}, "optimizer: expected one of adamw, adam, lion, sgd"),
+        ({"optimizer": "adagrad"}, "optimizer: expected one of adamw, adam, adafactor"),
         ({"dtype": "float16"}, "dtype: expected one of float32, bfloat16"),
         ({"prompt": ""}, "prompt: expected some text"),
         ({"learning_rate": float("nan")}, "learning_rate: expected 0 or more"),

@@ -11,6 +11,7 @@ from pyllm.generation import SamplingConfig, generate
 from pyllm.models import GPT
 from pyllm.train import Callback, TrainConfig, Trainer, read_metrics
 from pyllm.train.checkpoint import checkpoints, find_model
+from pyllm.train.config import OPTIMIZERS
 
 WORDS = (
     "".join(
@@ -114,7 +115,7 @@ class StopAt(Callback):
             raise StopIteration
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "lion", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", ["linear", "constant", "inverse_sqrt", "exponential"])
 def test_every_optimizer_and_schedule_runs(config, optimizer, schedule):
     config = dataclasses.replace(config, steps=4, optimizer=optimizer, schedule=schedule, warmup=0)

@@ -11,6 +11,7 @@
 
 #include "core/parallel.h"
 #include "cpu/optim/parameters.h"
+#include "cpu/optim/storage.h"
 #include "cpu/simd.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -42,19 +43,10 @@ void update_elements(const Parameters& a, const Rule& rule) {
 
 template <template <class> class Rule, class Args>
 void update(const Args& a) {
-  const bool same = a.grad.dtype == a.param.dtype;
-  switch (a.param.dtype) {
-    case DType::f64:
-      return update_elements<double, double>(a, Rule<double>(a));
-    case DType::bf16:
-      return same ? update_elements<bfloat16, bfloat16>(a, Rule<float>(a))
-                  : update_elements<bfloat16, float>(a, Rule<float>(a));
-    case DType::f16:
-      return same ? update_elements<float16, float16>(a, Rule<float>(a))
-                  : update_elements<float16, float>(a, Rule<float>(a));
-    default:
-      return update_elements<float, float>(a, Rule<float>(a));
-  }
+  with_storage(a, [&](auto param, auto grad) {
+    using P = typename decltype(param)::type;
+    update_elements<P, typename decltype(grad)::type>(a, Rule<compute_t<P>>(a));
+  });
 }
 
 }  // namespace pyllm::PYLLM_ISA
