@@ -1,7 +1,24 @@
 """Tensor and the tape."""
 
+from pyllm.autograd.arithmetic import matmul, maximum, minimum
 from pyllm.autograd.checkpoint import checkpoint
+from pyllm.autograd.joining import concat, split, stack, where
 from pyllm.autograd.mode import enable_grad, is_recording, no_grad
-from pyllm.autograd.tensor import Tensor, record
+from pyllm.autograd.tape import record
+from pyllm.autograd.tensor import Tensor
 
-__all__ = ["Tensor", "checkpoint", "enable_grad", "is_recording", "no_grad", "record"]
+__all__ = [
+    "Tensor",
+    "checkpoint",
+    "concat",
+    "enable_grad",
+    "is_recording",
+    "matmul",
+    "maximum",
+    "minimum",
+    "no_grad",
+    "record",
+    "split",
+    "stack",
+    "where",
+]

@@ -6,8 +6,10 @@ Chen et al., "Training deep nets with sublinear memory cost", 2016.
 from collections.abc import Callable
 
 from pyllm import random
+from pyllm.autograd.arrays import Array
 from pyllm.autograd.mode import enable_grad, is_recording, no_grad
-from pyllm.autograd.tensor import Array, Tensor, record
+from pyllm.autograd.tape import record
+from pyllm.autograd.tensor import Tensor
 
 
 def checkpoint(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
