@@ -2,12 +2,15 @@
 
 from pyllm.autograd.arithmetic import matmul, maximum, minimum
 from pyllm.autograd.checkpoint import checkpoint
+from pyllm.autograd.function import Context, Function
 from pyllm.autograd.joining import concat, split, stack, where
 from pyllm.autograd.mode import enable_grad, is_recording, no_grad
 from pyllm.autograd.tape import record
 from pyllm.autograd.tensor import Tensor
 
 __all__ = [
+    "Context",
+    "Function",
     "Tensor",
     "checkpoint",
     "concat",

@@ -9,7 +9,7 @@ Numbers take the tensor's dtype. Only what a needed gradient reads is saved. Whe
 maximum or minimum are equal, each gets half.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +128,7 @@ def multiply(a: Variable, b: Variable) -> "Tensor":
         b,
         lambda g: evaluate(np.multiply, g, y),
         lambda g: evaluate(np.multiply, g, x),
+        (a if b.requires_grad else None, b if a.requires_grad else None),
     )
 
 
@@ -143,7 +144,16 @@ def divide(a: Variable, b: Variable) -> "Tensor":
         np.divide(made, y, out=made, casting="same_kind")
         return np.negative(made, out=made)
 
-    return _record("div", z, a, b, lambda g: evaluate(np.divide, g, y), to_divisor)
+    return _record(
+        "div",
+        z,
+        a,
+        b,
+        lambda g: evaluate(np.divide, g, y),
+        to_divisor,
+        (b,),
+        saves_result=b.requires_grad,
+    )
 
 
 def power(a: Variable, b: Variable) -> "Tensor":
@@ -165,7 +175,7 @@ def power(a: Variable, b: Variable) -> "Tensor":
         made[np.broadcast_to((x == 0) & (y >= 0), made.shape)] = 0
         return np.multiply(made, g, out=made)
 
-    return _record("pow", z, a, b, to_base, to_exponent)
+    return _record("pow", z, a, b, to_base, to_exponent, (a, b), saves_result=b.requires_grad)
 
 
 def _powers(x: Array, y: Array) -> Array:
@@ -204,7 +214,13 @@ def _extremum(name: str, ufunc: np.ufunc, wins: np.ufunc, a: Variable, b: Variab
         return cast(evaluate(np.multiply, g, weight), g.dtype)
 
     return _record(
-        name, evaluate(ufunc, x, y), a, b, lambda g: share(g, x, y), lambda g: share(g, y, x)
+        name,
+        evaluate(ufunc, x, y),
+        a,
+        b,
+        lambda g: share(g, x, y),
+        lambda g: share(g, y, x),
+        (a, b),
     )
 
 
@@ -237,7 +253,8 @@ def matmul(a: Variable, b: Variable) -> "Tensor":
         made = ops.matmul(first, second, transpose_a=True)
         return made[..., 0] if column else made
 
-    return _record("matmul", ops.matmul(x, y), a, b, to_left, to_right)
+    saved = a if b.requires_grad else None, b if a.requires_grad else None
+    return _record("matmul", ops.matmul(x, y), a, b, to_left, to_right, saved)
 
 
 def _same(g: Array) -> Array:
@@ -245,7 +262,14 @@ def _same(g: Array) -> Array:
 
 
 def _record(
-    name: str, z: Array, a: Variable, b: Variable, to_a: Partial, to_b: Partial
+    name: str,
+    z: Array,
+    a: Variable,
+    b: Variable,
+    to_a: Partial,
+    to_b: Partial,
+    saved: Sequence[Variable | None] = (),
+    saves_result: bool = False,
 ) -> "Tensor":
     """A node of two operands, whose shapes and dtypes the gradients are brought back to."""
     shapes, dtypes = (a.shape, b.shape), (a.dtype, b.dtype)
@@ -257,4 +281,5 @@ def _record(
             fit(to_b(g), shapes[1], dtypes[1]) if needs[1] else None,
         )
 
-    return record(name, z, (a, b), backward)
+    results = (0,) if saves_result else ()
+    return record(name, z, (a, b), backward, saved=saved, saved_results=results)

@@ -37,25 +37,25 @@ class Elementwise(Variable):
 
     def exp(self) -> "Tensor":
         y = evaluate(np.exp, self._real())
-        return self._pointwise("exp", y, lambda g: evaluate(np.multiply, g, y))
+        return self._of_result("exp", y, lambda g: evaluate(np.multiply, g, y))
 
     def log(self) -> "Tensor":
         """Natural logarithm: -inf at 0, NaN below."""
         x = self._real()
         with np.errstate(divide="ignore", invalid="ignore"):
             y = evaluate(np.log, x)
-        return self._pointwise("log", y, lambda g: _quotient(g, x))
+        return self._of_input("log", y, lambda g: _quotient(g, x))
 
     def sqrt(self) -> "Tensor":
         """Square root: NaN below 0; the slope at 0 is infinite."""
         with np.errstate(invalid="ignore"):
             y = evaluate(np.sqrt, self._real())
-        return self._pointwise("sqrt", y, lambda g: _quotient(g, 2 * widen(y)))
+        return self._of_result("sqrt", y, lambda g: _quotient(g, 2 * widen(y)))
 
     def sin(self) -> "Tensor":
         x = self._real()
         y = evaluate(np.sin, x)
-        return self._pointwise("sin", y, lambda g: _times(g, evaluate(np.cos, widen(x))))
+        return self._of_input("sin", y, lambda g: _times(g, evaluate(np.cos, widen(x))))
 
     def cos(self) -> "Tensor":
         x = self._real()
@@ -65,7 +65,7 @@ class Elementwise(Variable):
             slope = evaluate(np.sin, widen(x))
             return _times(g, np.negative(slope, out=slope))
 
-        return self._pointwise("cos", y, backward)
+        return self._of_input("cos", y, backward)
 
     def tanh(self) -> "Tensor":
         y = evaluate(np.tanh, self._real())
@@ -75,7 +75,7 @@ class Elementwise(Variable):
             slope = evaluate(np.multiply, wide, wide)
             return _times(g, np.subtract(1, slope, out=slope))
 
-        return self._pointwise("tanh", y, backward)
+        return self._of_result("tanh", y, backward)
 
     def sigmoid(self) -> "Tensor":
         """1 / (1 + exp(-x))."""
@@ -87,13 +87,13 @@ class Elementwise(Variable):
             slope = evaluate(np.subtract, np.ones((), wide.dtype), wide)
             return _times(g, np.multiply(slope, wide, out=slope))
 
-        return self._pointwise("sigmoid", y, backward)
+        return self._of_result("sigmoid", y, backward)
 
     def abs(self) -> "Tensor":
         """Absolute value; its slope at 0 is taken as 0."""
         x = self.data
         y = evaluate(np.absolute, x)
-        return self._pointwise("abs", y, lambda g: evaluate(np.multiply, g, evaluate(np.sign, x)))
+        return self._of_input("abs", y, lambda g: evaluate(np.multiply, g, evaluate(np.sign, x)))
 
     __abs__ = abs
 
@@ -122,7 +122,7 @@ class Elementwise(Variable):
                 np.copyto(made, 0, where=x > np.asarray(high, x.dtype))
             return made
 
-        return self._pointwise("clip", y, backward)
+        return self._of_input("clip", y, backward)
 
     def astype(self, dtype: npt.DTypeLike) -> "Tensor":
         """Elements converted; the gradient is converted back. The tensor itself if it is so."""
@@ -141,8 +141,13 @@ class Elementwise(Variable):
         """The array, integers as float32."""
         return self.data if is_float(self.dtype) else cast(self.data, FLOAT32)
 
-    def _pointwise(self, name: str, y: Array, backward: Callable[[Array], Array]) -> "Tensor":
-        return record(name, y, (self,), lambda g: (backward(g),))
+    def _of_input(self, name: str, y: Array, backward: Callable[[Array], Array]) -> "Tensor":
+        """A node whose backward reads this tensor."""
+        return record(name, y, (self,), lambda g: (backward(g),), saved=(self,))
+
+    def _of_result(self, name: str, y: Array, backward: Callable[[Array], Array]) -> "Tensor":
+        """A node whose backward reads its result."""
+        return record(name, y, (self,), lambda g: (backward(g),), saved_results=(0,))
 
 
 def _times(g: Array, slope: Array) -> Array:

@@ -28,7 +28,13 @@ class Indexing(Variable):
         place = plain_index(index)
         picked = np.asarray(self.data[place])
         shape, dtype = self.shape, self.dtype
-        return record("getitem", picked, (self,), lambda g: (scatter(g, place, shape, dtype),))
+        return record(
+            "getitem",
+            picked,
+            (self,),
+            lambda g: (scatter(g, place, shape, dtype),),
+            view_of=self if is_view(place) else None,
+        )
 
 
 def plain_index(index: Any) -> tuple[Any, ...]:

@@ -89,7 +89,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor,
             part[...] = 0 if g is None else g
         return (made,)
 
-    return record("split", tuple(np.split(x.data, ends, place)), (x,), backward)
+    return record("split", tuple(np.split(x.data, ends, place)), (x,), backward, view_of=x)
 
 
 def where(condition: Operand, a: Operand, b: Operand) -> Tensor:

@@ -115,7 +115,7 @@ class Reductions(Variable):
             return (cast(evaluate(np.multiply, share, where), g.dtype),)
 
         y = kept if keepdims else kept.reshape([n for i, n in enumerate(x.shape) if i not in axes])
-        return record(name, y, (self,), backward)
+        return record(name, y, (self,), backward, saved=(self,), saved_results=(0,))
 
     def _place(self, function: Callable[..., Any], axis: int | None, keepdims: bool) -> "Tensor":
         if axis is not None:

@@ -28,12 +28,13 @@ class Shaping(Variable):
         Raises:
             ValueError: the sizes do not fit.
         """
-        before = self.shape
+        before, data = self.shape, self.data.reshape(_sizes(shape))
         return record(
             "reshape",
-            self.data.reshape(_sizes(shape)),
+            data,
             (self,),
             lambda g: (g.reshape(before),),
+            view_of=self if np.may_share_memory(data, self.data) else None,
         )
 
     def flatten(self, start: int = 0, end: int = -1) -> "Tensor":
@@ -58,7 +59,11 @@ class Shaping(Variable):
             raise ValueError(f"axes: expected each of {self.ndim} axes once, got {given}")
         back = np.argsort(order)
         return record(
-            "permute", self.data.transpose(order), (self,), lambda g: (g.transpose(back),)
+            "permute",
+            self.data.transpose(order),
+            (self,),
+            lambda g: (g.transpose(back),),
+            view_of=self,
         )
 
     def transpose(self, axis0: int, axis1: int) -> "Tensor":
@@ -88,7 +93,7 @@ class Shaping(Variable):
                 sizes[i] = before[i - lead]
         data = np.broadcast_to(self.data, sizes)
         dtype = self.dtype
-        return record("expand", data, (self,), lambda g: (fit(g, before, dtype),))
+        return record("expand", data, (self,), lambda g: (fit(g, before, dtype),), view_of=self)
 
     broadcast_to = expand
 

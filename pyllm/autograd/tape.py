@@ -17,6 +17,7 @@ import numpy as np
 
 from pyllm.autograd.arrays import Array, evaluate
 from pyllm.autograd.mode import is_recording
+from pyllm.autograd.version import Saved, check_histories
 
 if TYPE_CHECKING:
     from pyllm.autograd.variable import Variable
@@ -32,9 +33,10 @@ class Node:
         inputs: for each input the (node, output number) it comes from, the leaf it is, or None
             where it needs no gradient.
         hooks: for each output the functions that see, and may replace, its gradient.
+        saved: versions of the values that backward reads.
     """
 
-    __slots__ = ("backward", "hooks", "inputs", "name")
+    __slots__ = ("backward", "hooks", "inputs", "name", "saved")
 
     def __init__(self, name: str, inputs: Sequence["Variable"], backward: Backward) -> None:
         self.name = name
@@ -43,9 +45,10 @@ class Node:
         )
         self.backward: Backward | None = backward
         self.hooks: list[list[Hook]] = []
+        self.saved: list[Saved] = []
 
     def release(self) -> None:
-        self.backward, self.inputs = None, ()
+        self.backward, self.inputs, self.saved = None, (), []
 
 
 def record(
@@ -53,6 +56,10 @@ def record(
     data: Array | Sequence[Array],
     inputs: Sequence["Variable | None"],
     backward: Backward,
+    *,
+    saved: Sequence["Variable | None"] = (),
+    saved_results: Sequence[int] = (),
+    view_of: "Variable | None" = None,
 ) -> Any:
     """Tensor(s) of one operation, on the tape if an input needs a gradient.
 
@@ -61,14 +68,28 @@ def record(
         data: the result, or a tuple of results.
         inputs: the tensors it depends on, at least one; None is passed over.
         backward: from the gradients of the results to those of the inputs.
+        saved: tensors whose present values backward reads.
+        saved_results: numbers of the results whose values backward reads.
+        view_of: the tensor whose memory the results share.
+
+    Raises:
+        RuntimeError: an input was changed in place through another tensor, see Version.
     """
     parents = [t for t in inputs if t is not None]
     many = isinstance(data, tuple)
     arrays: Any = data if many else (data,)
     results = [parents[0]._make(array) for array in arrays]
-    if is_recording() and any(t.requires_grad for t in parents):
+    if view_of is not None:
+        for result in results:
+            result._version, result._seen = view_of.version, view_of._seen
+    if not is_recording():
+        return tuple(results) if many else results[0]
+    check_histories(parents)
+    if any(t.requires_grad for t in parents):
         node = Node(name, parents, backward)
         node.hooks = [result.hooks for result in results]
+        node.saved = [Saved(t) for t in saved if t is not None]
+        node.saved += [Saved(results[number]) for number in saved_results]
         for index, result in enumerate(results):
             result.requires_grad, result._node, result._index = True, node, index
     return tuple(results) if many else results[0]
@@ -89,9 +110,12 @@ def run_backward(result: "Variable", gradient: Array) -> None:
                 f"backward: {node.name} has been gone through before, its saved values are freed; "
                 "compute the result anew for a second backward"
             )
+        saved = node.saved
         node.release()
         if gradients is None:
             continue
+        for value in saved:
+            value.check(node.name)
         for index, hooks in enumerate(node.hooks):
             g = gradients[index]
             if hooks and g is not None:

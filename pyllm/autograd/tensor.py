@@ -1,14 +1,13 @@
 """Tensor: Variable (array, history, gradient) with its operators, one file a family."""
 
-from pyllm.autograd.arithmetic import Arithmetic
 from pyllm.autograd.arrays import Array
 from pyllm.autograd.elementwise import Elementwise
-from pyllm.autograd.indexing import Indexing
+from pyllm.autograd.inplace import InPlace
 from pyllm.autograd.reductions import Reductions
 from pyllm.autograd.shaping import Shaping
 
 
-class Tensor(Arithmetic, Elementwise, Indexing, Reductions, Shaping):
+class Tensor(InPlace, Elementwise, Reductions, Shaping):
     """An array that can be differentiated.
 
     Args:

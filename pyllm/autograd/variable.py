@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pyllm.autograd.arrays import Array, evaluate, is_float, weak_scalar
 from pyllm.autograd.tape import Hook, Node, run_backward, run_hooks
+from pyllm.autograd.version import Version
 
 if TYPE_CHECKING:
     from pyllm.autograd.tensor import Tensor
@@ -41,11 +42,14 @@ class Variable:
     """
 
     __slots__ = (
+        "__weakref__",
         "_buffer",
         "_fresh",
         "_index",
         "_node",
         "_reservation",
+        "_seen",
+        "_version",
         "data",
         "grad",
         "hooks",
@@ -68,6 +72,8 @@ class Variable:
         self._buffer: Array | None = None
         self._fresh = True  # the buffer's content is of an earlier step
         self._reservation: weakref.ref[Reservation] | None = None
+        self._version: Version | None = None  # until something depends on it
+        self._seen = 0  # recorded changes of the memory that the history tells of
 
     def _make(self, data: Array) -> "Tensor":
         """A tensor of `data` without history."""
@@ -80,6 +86,18 @@ class Variable:
         if isinstance(other, bool | int | float | np.generic):
             return self._make(weak_scalar(other, self.dtype))
         return self._make(np.asarray(other))
+
+    @property
+    def version(self) -> Version:
+        """Counts in-place changes of the memory."""
+        if self._version is None:
+            self._version = Version(of_leaf=self.requires_grad and self._node is None)
+        return self._version
+
+    def mark_changed(self) -> None:
+        """Count a change of `.data` that was made behind the tensor's back, as optimizers do."""
+        if self._version is not None:
+            self._version.bump()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,7 +137,9 @@ class Variable:
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
-        return self._make(self.data)
+        result = self._make(self.data)
+        result._version = self.version.detached()
+        return result
 
     def backward(self, gradient: npt.ArrayLike | None = None) -> None:
         """Add d self / d leaf to the `.grad` of every leaf that needs one.
