@@ -1,6 +1,7 @@
 """Tensor and the tape."""
 
 from pyllm.autograd.arithmetic import matmul, maximum, minimum
+from pyllm.autograd.arrays import Array
 from pyllm.autograd.checkpoint import checkpoint
 from pyllm.autograd.function import Context, Function
 from pyllm.autograd.joining import concat, split, stack, where
@@ -9,6 +10,7 @@ from pyllm.autograd.tape import record
 from pyllm.autograd.tensor import Tensor
 
 __all__ = [
+    "Array",
     "Context",
     "Function",
     "Tensor",

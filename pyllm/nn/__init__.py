@@ -1,6 +1,6 @@
 """Layers."""
 
-from pyllm.nn import functional, pointwise
+from pyllm.nn import functional
 from pyllm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from pyllm.nn.module import FlatParameters, Module, ModuleList, Parameter
 
@@ -15,5 +15,4 @@ __all__ = [
     "Parameter",
     "RMSNorm",
     "functional",
-    "pointwise",
 ]

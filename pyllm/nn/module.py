@@ -91,6 +91,7 @@ class Module:
         for name, array in state.items():
             if name in own:
                 own[name].data[...] = array
+                own[name].mark_changed()
 
     def to(self, dtype: npt.DTypeLike) -> "Module":
         for parameter in self.parameters():

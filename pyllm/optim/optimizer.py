@@ -106,6 +106,8 @@ class Optimizer:
         self._step += 1
         for shard in self._shards:
             self._update(shard, scale)
+            for parameter in shard.params:
+                parameter.mark_changed()
         return norm
 
     def state_dict(self) -> dict[str, Any]:

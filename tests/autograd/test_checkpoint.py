@@ -10,7 +10,6 @@ import pyllm
 from pyllm.autograd import Tensor, checkpoint, no_grad
 from pyllm.nn import Linear, Module
 from pyllm.nn import functional as F
-from pyllm.nn import pointwise as P
 
 
 class Stretch(Module):
@@ -20,7 +19,7 @@ class Stretch(Module):
             parameter.data[...] = rng.normal(size=parameter.shape)
 
     def forward(self, x):
-        return self.second(F.dropout(P.gelu(self.first(x)), 0.3))
+        return self.second(F.dropout(F.gelu(self.first(x)), 0.3))
 
 
 def gradients(stretch, x, run):
