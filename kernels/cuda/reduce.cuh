@@ -38,4 +38,23 @@ PYLLM_DEVICE float block_reduce(float value, const Shared<float>& scratch) {
   return value;
 }
 
+// kCount sums over a block at once; `scratch` holds kCount floats a warp.
+template <int kThreads, int kCount>
+PYLLM_DEVICE void block_sums(float (&values)[kCount], const Shared<float>& scratch) {
+  constexpr int kWarps = kThreads / kWarpSize;
+  static_assert(kThreads % kWarpSize == 0 && kWarps <= kWarpSize);
+  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    values[i] = warp_reduce<Sum>(values[i]);
+    if (lane == 0) sts(scratch + (i * kWarps + warp), values[i]);
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    values[i] = warp_reduce<Sum>(lane < kWarps ? lds(scratch + (i * kWarps + lane)) : 0.0f);
+  }
+  __syncthreads();
+}
+
 }  // namespace pyllm::dev

@@ -11,25 +11,12 @@
 // probabilities 0. Elements move in vectors of W, 16 bytes where rows are aligned and W divides n.
 #pragma once
 
-#include "reduce.cuh"
+#include "rows.cuh"
 #include "softmax.h"
 
 namespace pyllm::cuda {
 
 constexpr int kSoftmaxThreads = 256;
-
-// The W elements of vector i of a row.
-template <class T, int W>
-PYLLM_DEVICE void load_row(float (&to)[W], const T* row, int64_t i) {
-  const auto v = dev::ldg(reinterpret_cast<const dev::Vec<T, W>*>(row) + i);
-  for (int k = 0; k < W; ++k) to[k] = dev::to_float(v.v[k]);
-}
-template <class T, int W>
-PYLLM_DEVICE void store_row(T* row, int64_t i, const float (&from)[W]) {
-  dev::Vec<T, W> v;
-  for (int k = 0; k < W; ++k) v.v[k] = dev::from_float<T>(from[k]);
-  dev::stg(reinterpret_cast<dev::Vec<T, W>*>(row) + i, v);
-}
 
 // What a row's elements are shifted and scaled by once its maximum and sum are known.
 struct SoftmaxRow {

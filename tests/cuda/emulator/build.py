@@ -49,7 +49,7 @@ def compiler() -> str | None:
     return os.environ.get("PYLLM_EMULATOR_CXX") or shutil.which("g++")
 
 
-def _dependencies(source: Path, seen: set[Path]) -> set[Path]:
+def dependencies(source: Path, seen: set[Path]) -> set[Path]:
     """The source and what it includes of ours."""
     if source in seen:
         return seen
@@ -57,21 +57,22 @@ def _dependencies(source: Path, seen: set[Path]) -> set[Path]:
     for name in re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE):
         for folder in (source.parent, EMULATOR, KERNELS):
             if (folder / name).exists():
-                _dependencies(folder / name, seen)
+                dependencies(folder / name, seen)
                 break
     return seen
 
 
-def _digest(command: list[str], files: set[Path]) -> str:
-    digest = hashlib.sha256("\0".join(command).encode())
+def digest(command: list[str], files: set[Path]) -> str:
+    """What the result of running this command on these files is kept under."""
+    content = hashlib.sha256("\0".join(command).encode())
     for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:20]
+        content.update(file.read_bytes())
+    return content.hexdigest()[:20]
 
 
 def _compile(source: Path, flags: list[str]) -> Path:
     command = [compiler(), *COMMON, *flags, *INCLUDES, "-x", "c++", "-c", str(source)]
-    target = BUILD / f"{source.stem}-{_digest(command, _dependencies(source, set()))}.o"
+    target = BUILD / f"{source.stem}-{digest(command, dependencies(source, set()))}.o"
     if not target.exists():
         part = target.with_suffix(f".o.{os.getpid()}")
         _run([*command, "-o", str(part)])
@@ -102,7 +103,7 @@ def build(variant: str, kernels: list[Path]) -> Path:
             ]
             objects = sorted(job.result() for job in jobs)
         command = [compiler(), *LINK[variant], "-rdynamic", *map(str, objects), "-ldl"]
-        target = BUILD / f"host-{variant}-{_digest(command, set(objects))}"
+        target = BUILD / f"host-{variant}-{digest(command, set(objects))}"
         if not target.exists():
             part = target.with_suffix(f".{os.getpid()}")
             _run([*command, "-o", str(part)])
