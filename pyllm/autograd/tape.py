@@ -80,6 +80,7 @@ def record(
     arrays: Any = data if many else (data,)
     results = [parents[0]._make(array) for array in arrays]
     if view_of is not None:
+        view_of.version.of_leaf |= view_of.requires_grad and view_of._node is None
         for result in results:
             result._version, result._seen = view_of.version, view_of._seen
     if not is_recording():

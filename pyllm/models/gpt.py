@@ -91,12 +91,13 @@ class GPT(nn.Module):
         if dtype not in DTYPES:
             raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
-        self.blocks = nn.ModuleList([Block(config) for _ in range(config.n_layer)])
-        self.norm = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
-        if not config.tie_word_embeddings:
-            self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        with nn.init.skip_init():
+            self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+            self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+            self.blocks = nn.ModuleList([Block(config) for _ in range(config.n_layer)])
+            self.norm = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+            if not config.tie_word_embeddings:
+                self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self._initialize()
         self.to(DTYPES[dtype])
 

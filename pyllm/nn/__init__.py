@@ -1,8 +1,8 @@
 """Layers."""
 
-from pyllm.nn import functional
+from pyllm.nn import functional, init
 from pyllm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
-from pyllm.nn.module import FlatParameters, Module, ModuleList, Parameter
+from pyllm.nn.module import FlatParameters, Module, ModuleList, Parameter, Sequential
 
 __all__ = [
     "Dropout",
@@ -14,5 +14,7 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "RMSNorm",
+    "Sequential",
     "functional",
+    "init",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyllm.autograd import Tensor
+from pyllm.autograd.arrays import is_float
 
 
 class Parameter(Tensor):
@@ -35,11 +36,17 @@ class Module:
                 yield name, value
 
     def modules(self) -> Iterator["Module"]:
-        yield self
-        for _, child in self.children():
-            yield from child.modules()
+        for _, module in self.named_modules():
+            yield module
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module (named by `prefix`, without a dot at the end) and all within it."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All parameters by their place; one that has several places comes several times."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield prefix + name, value
@@ -47,7 +54,18 @@ class Module:
             yield from child.named_parameters(f"{prefix}{name}.")
 
     def parameters(self) -> list[Parameter]:
-        return [parameter for _, parameter in self.named_parameters()]
+        """Every parameter once, also one that is shared by several modules."""
+        return list({id(p): p for _, p in self.named_parameters()}.values())
+
+    def num_parameters(self) -> int:
+        """Numbers in all parameters."""
+        return sum(p.size for p in self.parameters())
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Train the parameters, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
 
     def zero_grad(self) -> None:
         for parameter in self.parameters():
@@ -94,9 +112,35 @@ class Module:
                 own[name].mark_changed()
 
     def to(self, dtype: npt.DTypeLike) -> "Module":
-        for parameter in self.parameters():
-            parameter.data = parameter.data.astype(dtype)
+        """Convert the parameters; gradients are forgotten.
+
+        Raises:
+            TypeError: no floating dtype.
+            RuntimeError: an optimizer holds the parameters in a buffer of their old dtype.
+        """
+        wanted = np.dtype(dtype)
+        if not is_float(wanted):
+            raise TypeError(f"dtype: expected a floating dtype, got {wanted}")
+        changed = [p for p in self.parameters() if p.dtype != wanted]
+        if any(p._buffer is not None for p in changed):
+            raise RuntimeError("to: convert the module before making an optimizer for it")
+        for parameter in changed:
+            parameter.data = parameter.data.astype(wanted)
+            parameter.zero_grad()
         return self
+
+
+class Sequential(Module):
+    """Modules applied one after the other, named by their number."""
+
+    def __init__(self, *modules: Module) -> None:
+        for number, module in enumerate(modules):
+            setattr(self, str(number), module)
+
+    def forward(self, x: Any) -> Any:
+        for _, module in self.children():
+            x = module(x)
+        return x
 
 
 class ModuleList(Module):
@@ -111,6 +155,9 @@ class ModuleList(Module):
 
     def __len__(self) -> int:
         return sum(1 for _ in self.children())
+
+    def __getitem__(self, number: int) -> Any:
+        return list(self)[number]
 
 
 class FlatParameters:

@@ -6,7 +6,16 @@ import pytest
 
 from pyllm import memory
 from pyllm.autograd import Tensor
-from pyllm.nn import Dropout, Embedding, FlatParameters, LayerNorm, Linear, Module, ModuleList
+from pyllm.nn import (
+    Dropout,
+    Embedding,
+    FlatParameters,
+    LayerNorm,
+    Linear,
+    Module,
+    ModuleList,
+    Sequential,
+)
 
 
 class Net(Module):
@@ -37,8 +46,56 @@ def test_modes_reach_every_module():
 
 
 def test_dtype_reaches_every_parameter():
-    net = Net().to(ml_dtypes.bfloat16)
+    net = Net()
+    net.norm.bias.requires_grad = False
+    assert net.to(ml_dtypes.bfloat16) is net
     assert {parameter.dtype.name for parameter in net.parameters()} == {"bfloat16"}
+    net.to(np.float64)
+    assert {parameter.dtype.name for parameter in net.parameters()} == {"float64"}
+    assert not net.norm.bias.requires_grad
+    with pytest.raises(TypeError, match="dtype: expected a floating dtype, got int32"):
+        net.to(np.int32)
+    FlatParameters(net.parameters())
+    with pytest.raises(RuntimeError, match="to: convert the module before"):
+        net.to(np.float32)
+
+
+def test_shared_parameters_count_once():
+    net = Net()
+    net.again = Linear(3, 5)
+    net.again.weight = net.table.weight
+    assert len(net.parameters()) == len(list(net.named_parameters())) - 1
+    assert net.num_parameters() == sum(p.size for p in net.parameters())
+    assert {"table.weight", "again.weight"} <= net.state_dict().keys()
+
+
+def test_frozen_modules_get_no_gradient(rng):
+    net = Net()
+    net.layers.requires_grad_(False)
+    net(rng.integers(0, 5, (2, 4))).sum().backward()
+    assert all(p.grad is None for p in net.layers.parameters())
+    assert net.table.weight.grad is not None
+    assert all(p.requires_grad for p in net.requires_grad_().parameters())
+
+
+def test_sequential_and_named_modules(rng):
+    net = Sequential(Linear(3, 4), LayerNorm(4, bias=False), Linear(4, 2))
+    x = Tensor(rng.normal(size=(5, 3)).astype(np.float32))
+    expected = x
+    for number in ("0", "1", "2"):
+        expected = getattr(net, number)(expected)
+    np.testing.assert_array_equal(net(x).data, expected.data)
+    assert [name for name, _ in net.named_modules("net")] == ["net", "net.0", "net.1", "net.2"]
+    assert "1.bias" not in net.state_dict()
+
+
+def test_the_row_of_padding_stays_zero():
+    table = Embedding(5, 3, padding_idx=1)
+    table(np.array([1, 2])).backward(np.ones((2, 3)))
+    assert not table.weight.data[1].any()
+    assert not table.weight.grad.data[1].any()
+    with pytest.raises(ValueError, match="padding_idx: expected 0 to 4, got 5"):
+        Embedding(5, 3, padding_idx=5)
 
 
 def test_flat_buffers_are_the_parameters_and_their_gradients(rng):
@@ -110,14 +167,15 @@ def test_state_goes_from_one_module_to_another():
 def test_state_that_does_not_fit_changes_nothing():
     net = Net()
     state = {name: array + 1 for name, array in net.state_dict().items()}
+    before = net.layers[0].weight.data.copy()
     state["norm.bias"] = np.zeros(7)
     state["other"] = state.pop("table.weight")
     with pytest.raises(ValueError, match=r"missing: table.weight; unexpected: other; norm.bias: "):
         net.load_state_dict(state)
-    assert not net.state_dict()["layers.0.weight"].any()
+    np.testing.assert_array_equal(net.layers[0].weight.data, before)
     del state["norm.bias"]
     net.load_state_dict(state, strict=False)
-    assert net.state_dict()["layers.0.weight"].all()
+    np.testing.assert_array_equal(net.layers[0].weight.data, before + 1)
 
 
 def test_dropout_rests_in_evaluation():
