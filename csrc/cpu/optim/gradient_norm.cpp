@@ -15,16 +15,25 @@ constexpr int64_t kBlock = 65536;  // elements a partial sum
 
 template <class T>
 double sum_squares(const T* x, int64_t n) {
-  using V = Vec<compute_t<T>>;
+  using C = compute_t<T>;
+  using V = Vec<C>;
   double total = 0;
   for (int64_t start = 0; start < n; start += 4096) {
-    V part = compute_t<T>(0);
+    // Four sums side by side: one would wait for its last addition.
+    V parts[4] = {C(0), C(0), C(0), C(0)};
     const int64_t end = std::min<int64_t>(n, start + 4096);
-    for (int64_t i = start; i < end; i += V::lanes) {
-      const V value = load(x + i, lanes_left<compute_t<T>>(end - i));
-      part += value * value;
+    int64_t i = start;
+    for (; i + 4 * V::lanes <= end; i += 4 * V::lanes) {
+      for (int k = 0; k < 4; ++k) {
+        const V value = load(x + i + k * V::lanes);
+        parts[k] += value * value;
+      }
     }
-    total += sum(part);
+    for (; i < end; i += V::lanes) {
+      const V value = load(x + i, lanes_left<C>(end - i));
+      parts[0] += value * value;
+    }
+    total += sum((parts[0] + parts[1]) + (parts[2] + parts[3]));
   }
   return total;
 }
