@@ -9,6 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
+
+#include "core/wake.h"
 
 namespace pyllm {
 namespace {
@@ -16,6 +19,9 @@ namespace {
 // Waking a sleeping thread costs about 50 us; a worker that has just finished therefore polls for
 // about that long before it sleeps, which covers the gap between two ops of a training step.
 constexpr int kSpins = 4000;
+
+// Workers of a pool that are given a place to wake: of many, few can land on the waker's CPU.
+constexpr int kPlacedWorkers = 16;
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -33,7 +39,7 @@ class Pool {
   static std::shared_ptr<Pool> make(int workers) {
     std::shared_ptr<Pool> pool(new Pool(workers));
     for (int i = 0; i < workers; ++i) {
-      std::thread([pool] { pool->work(); }).detach();
+      std::thread([pool, i] { pool->work(pool->places_[i]); }).detach();
     }
     return pool;
   }
@@ -51,7 +57,13 @@ class Pool {
     done_.store(0, std::memory_order_relaxed);
     error_ = nullptr;
     ticket_.store((job + 1) << kIndexBits, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+      if (workers_ <= kPlacedWorkers) {
+        const int cpu = sched_getcpu();
+        for (WakePlace& place : places_) place.keep_off(cpu);
+      }
+      ticket_.notify_all();
+    }
     drain();
     for (int spins = 0; done_.load(std::memory_order_acquire) < tasks;) {
       if (++spins < kSpins) {
@@ -71,7 +83,7 @@ class Pool {
   }
 
  private:
-  explicit Pool(int workers) : workers_(workers) {}
+  explicit Pool(int workers) : workers_(workers), places_(workers) {}
 
   // ticket_ holds (job number, index of the next task). A task is claimed by compare-and-swap on
   // the pair, so a worker that wakes late can never take a task of a job it did not read. A closed
@@ -101,7 +113,7 @@ class Pool {
     }
   }
 
-  void work() {
+  void work(WakePlace& place) {
     uint64_t seen = 0;
     while (!retired_.load(std::memory_order_acquire)) {
       uint64_t ticket = ticket_.load(std::memory_order_acquire);
@@ -112,7 +124,11 @@ class Pool {
       if (ticket >> kIndexBits == seen) {
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
         ticket = ticket_.load(std::memory_order_seq_cst);
-        if (ticket >> kIndexBits == seen) ticket_.wait(ticket, std::memory_order_acquire);
+        if (ticket >> kIndexBits == seen) {
+          place.enter();
+          ticket_.wait(ticket, std::memory_order_acquire);
+          place.leave();
+        }
         sleepers_.fetch_sub(1, std::memory_order_relaxed);
         continue;
       }
@@ -122,6 +138,7 @@ class Pool {
   }
 
   const int workers_;
+  std::vector<WakePlace> places_;
   std::atomic<uint64_t> ticket_{0};
   std::atomic<void*> object_{nullptr};
   std::atomic<void (*)(void*, int64_t)> call_{nullptr};

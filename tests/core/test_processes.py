@@ -62,6 +62,37 @@ def run(code, **environment):
     )
 
 
+def test_workers_stay_where_they_may_run():
+    # One CPU for the process, then all again: no thread of the pool runs elsewhere meanwhile, and
+    # none is left with less.
+    code = """
+import os, time
+import numpy as np
+from pyllm import ops
+
+def affinities():
+    return [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+
+def allow(cpus):
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), cpus)
+
+x = np.ones((512, 512), np.float32)
+every = os.sched_getaffinity(0)
+ops.softmax(x)
+for cpus in (every, {min(every)}, every):
+    allow(cpus)
+    for _ in range(20):
+        time.sleep(0.005)  # the workers go to sleep
+        ops.softmax(x)
+        assert all(affinity <= cpus for affinity in affinities())
+    time.sleep(0.05)
+    assert all(affinity == cpus for affinity in affinities()), (cpus, affinities())
+"""
+    done = run(code, OMP_NUM_THREADS="3")
+    assert done.returncode == 0, done.stderr
+
+
 def test_thread_count_from_the_environment():
     code = "import pyllm; print(pyllm.get_num_threads())"
     assert run(code, OMP_NUM_THREADS="3").stdout.strip() == "3"

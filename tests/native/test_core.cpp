@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
@@ -28,6 +29,15 @@ TEST(ranges_cover_without_overlap) {
     });
     for (const int s : seen) CHECK(s == 1);
   }
+}
+
+TEST(workers_wake_again) {
+  std::atomic<int> runs{0};
+  for (int round = 0; round < 100; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(round % 3));
+    parallel_tasks(8, [&](int64_t) { runs.fetch_add(1); });
+  }
+  CHECK(runs.load() == 800);
 }
 
 TEST(nested_and_concurrent_callers) {
