@@ -6,6 +6,7 @@ from pyllm.autograd.checkpoint import checkpoint
 from pyllm.autograd.function import Context, Function
 from pyllm.autograd.joining import concat, split, stack, where
 from pyllm.autograd.mode import enable_grad, is_recording, no_grad
+from pyllm.autograd.recipe import keep, leave_recipe
 from pyllm.autograd.tape import record
 from pyllm.autograd.tensor import Tensor
 
@@ -18,6 +19,8 @@ __all__ = [
     "concat",
     "enable_grad",
     "is_recording",
+    "keep",
+    "leave_recipe",
     "matmul",
     "maximum",
     "minimum",

@@ -57,7 +57,7 @@ def record(
     inputs: Sequence["Variable | None"],
     backward: Backward,
     *,
-    saved: Sequence["Variable | None"] = (),
+    saved: Sequence["Variable | Saved | None"] = (),
     saved_results: Sequence[int] = (),
     view_of: "Variable | None" = None,
 ) -> Any:
@@ -68,7 +68,7 @@ def record(
         data: the result, or a tuple of results.
         inputs: the tensors it depends on, at least one; None is passed over.
         backward: from the gradients of the results to those of the inputs.
-        saved: tensors whose present values backward reads.
+        saved: tensors whose present values backward reads, or versions noted before.
         saved_results: numbers of the results whose values backward reads.
         view_of: the tensor whose memory the results share.
 
@@ -89,7 +89,7 @@ def record(
     if any(t.requires_grad for t in parents):
         node = Node(name, parents, backward)
         node.hooks = [result.hooks for result in results]
-        node.saved = [Saved(t) for t in saved if t is not None]
+        node.saved = [t if isinstance(t, Saved) else Saved(t) for t in saved if t is not None]
         node.saved += [Saved(results[number]) for number in saved_results]
         for index, result in enumerate(results):
             result.requires_grad, result._node, result._index = True, node, index

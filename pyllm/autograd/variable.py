@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyllm.autograd.arrays import Array, evaluate, is_float, weak_scalar
+from pyllm.autograd.recipe import Recipe
 from pyllm.autograd.tape import Hook, Node, run_backward, run_hooks
 from pyllm.autograd.version import Version
 
@@ -47,6 +48,7 @@ class Variable:
         "_fresh",
         "_index",
         "_node",
+        "_recipe",
         "_reservation",
         "_seen",
         "_version",
@@ -69,6 +71,7 @@ class Variable:
         self.hooks: list[Hook] = []
         self._node: Node | None = None
         self._index = 0
+        self._recipe: Recipe | None = None
         self._buffer: Array | None = None
         self._fresh = True  # the buffer's content is of an earlier step
         self._reservation: weakref.ref[Reservation] | None = None

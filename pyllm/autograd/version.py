@@ -63,9 +63,14 @@ class Saved:
         self._count = self._version.count
         self._shape = value.shape
 
+    @property
+    def changes(self) -> int:
+        """How often the value has been changed in place since."""
+        return self._version.count - self._count
+
     def check(self, name: str) -> None:
         """Raises: RuntimeError: the value has changed since."""
-        changes = self._version.count - self._count
+        changes = self.changes
         if changes:
             raise RuntimeError(
                 f"backward: a value of shape {self._shape} that {name} saved has been changed in "

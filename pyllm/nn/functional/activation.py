@@ -4,40 +4,61 @@ Each saves its inputs and computes the derivative again in backward, which costs
 another array.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from pyllm import ops
-from pyllm.autograd import Tensor, record
+from pyllm.autograd import Array, Tensor, leave_recipe, record
+from pyllm.ops.linear import Activation
 
 Approximate = Literal["none", "tanh"]
 
 
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); see `ops.relu`."""
-    data = x.data
-    return record(
-        "relu", ops.relu(data), (x,), lambda grad: (ops.relu_backward(grad, data),), saved=(x,)
-    )
+    return _pointwise("relu", x, lambda grad, data: ops.relu_backward(grad, data))
 
 
 def gelu(x: Tensor, approximate: Approximate = "none") -> Tensor:
     """x times the normal distribution function at x; see `ops.gelu`."""
-    data = x.data
-    return record(
-        "gelu",
-        ops.gelu(data, approximate=approximate),
-        (x,),
-        lambda grad: (ops.gelu_backward(grad, data, approximate=approximate),),
-        saved=(x,),
+    return _pointwise(
+        "gelu" if approximate == "none" else "gelu_tanh",
+        x,
+        lambda grad, data: ops.gelu_backward(grad, data, approximate=approximate),
     )
 
 
 def silu(x: Tensor) -> Tensor:
     """x sigmoid(x); see `ops.silu`."""
+    return _pointwise("silu", x, lambda grad, data: ops.silu_backward(grad, data))
+
+
+def apply(activation: Activation, x: Array) -> Array:
+    """The activation of a linear layer on an array."""
+    match activation:
+        case "relu":
+            return ops.relu(x)
+        case "silu":
+            return ops.silu(x)
+        case "gelu":
+            return ops.gelu(x)
+        case "gelu_tanh":
+            return ops.gelu(x, approximate="tanh")
+
+
+def _pointwise(
+    activation: Activation, x: Tensor, backward: Callable[[Array, Array], Array]
+) -> Tensor:
     data = x.data
-    return record(
-        "silu", ops.silu(data), (x,), lambda grad: (ops.silu_backward(grad, data),), saved=(x,)
+    y = record(
+        activation,
+        apply(activation, data),
+        (x,),
+        lambda grad: (backward(grad, data),),
+        saved=(x,),
     )
+    leave_recipe(y, lambda: apply(activation, data), (x,))
+    return y
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pyllm import ops
-from pyllm.autograd import Array, Tensor, is_recording, record
+from pyllm.autograd import Array, Tensor, is_recording, keep, leave_recipe, record
+from pyllm.nn.functional.activation import apply
 
 
 def linear(
@@ -14,21 +15,23 @@ def linear(
     recording = is_recording() and (x.requires_grad or weight.requires_grad or needs_bias)
     need_dx, need_dweight = x.requires_grad, weight.requires_grad
     save = activation is not None and recording
-    source = x.data
+    source, versions = keep(x, need_dweight)
     result = ops.linear(
-        source,
+        x.data,
         weight.data,
         None if bias is None else bias.data,
         activation=activation,
         return_preactivation=save,
     )
+    y: Any
+    preactivation: Any
     y, preactivation = result if save else (result, None)
 
     def backward(grad: Array) -> tuple[Array | None, ...]:
         buffers, add = _buffers(weight, bias if needs_bias else None)
         dx, dweight, dbias = ops.linear_backward(
             grad,
-            source,
+            source(),
             weight.data,
             bias=needs_bias,
             activation=activation,
@@ -43,8 +46,11 @@ def linear(
             dweight = dbias = None
         return (dx, dweight) if bias is None else (dx, dweight, dbias)
 
-    saved = x if need_dweight else None, weight if need_dx else None
-    return record("linear", y, (x, weight, bias), backward, saved=saved)
+    saved = (*versions, weight if need_dx else None)
+    out = record("linear", y, (x, weight, bias), backward, saved=saved)
+    if save:
+        leave_recipe(out, lambda: apply(activation, preactivation), ())
+    return out
 
 
 def _buffers(weight: Tensor, bias: Tensor | None) -> tuple[tuple[Array | None, Array | None], bool]:

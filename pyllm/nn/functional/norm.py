@@ -1,9 +1,10 @@
 """layer_norm and rms_norm, each with the residual addition before it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pyllm import ops
-from pyllm.autograd import Array, Tensor, record
+from pyllm.autograd import Array, Tensor, leave_recipe, record
 
 
 def layer_norm(
@@ -19,10 +20,11 @@ def layer_norm(
     See `ops.layer_norm`.
     """
     scale = None if weight is None else weight.data
+    shift = None if bias is None else bias.data
     outputs = ops.layer_norm(
         x.data,
         scale,
-        None if bias is None else bias.data,
+        shift,
         residual=None if residual is None else residual.data,
         eps=eps,
         return_stats=True,
@@ -40,9 +42,11 @@ def layer_norm(
             )
         return _given(inputs, (dx, dx, dweight, dbias))
 
-    if residual is None:
-        return record("layer_norm", y, inputs, backward, saved=(x, weight))
-    return record("layer_norm", (y, source), inputs, backward, saved=(weight,), saved_results=(1,))
+    def again() -> Array:
+        made: Any = ops.layer_norm(source, scale, shift, eps=eps)
+        return made
+
+    return _record("layer_norm", y, source, inputs, backward, again)
 
 
 def rms_norm(
@@ -71,9 +75,30 @@ def rms_norm(
             dx, dweight = ops.rms_norm_backward(grad, source, scale, rstd, grad_sum=grad_sum)
         return _given(inputs, (dx, dx, dweight))
 
+    def again() -> Array:
+        made: Any = ops.rms_norm(source, scale, eps=eps)
+        return made
+
+    return _record("rms_norm", y, source, inputs, backward, again)
+
+
+def _record(
+    name: str,
+    y: Array,
+    source: Array,
+    inputs: tuple[Tensor | None, ...],
+    backward: Callable[..., list[Array | None]],
+    again: Callable[[], Array],
+) -> Any:
+    """The node of x, residual, weight (and bias), with a recipe for y: a norm of `source`."""
+    x, residual, *parameters = inputs
     if residual is None:
-        return record("rms_norm", y, inputs, backward, saved=(x, weight))
-    return record("rms_norm", (y, source), inputs, backward, saved=(weight,), saved_results=(1,))
+        out = record(name, y, inputs, backward, saved=(x, parameters[0]))
+        leave_recipe(out, again, (x, *parameters))
+        return out
+    both = record(name, (y, source), inputs, backward, saved=parameters[:1], saved_results=(1,))
+    leave_recipe(both[0], again, (both[1], *parameters))
+    return both
 
 
 def _given(
