@@ -1,7 +1,9 @@
 // Optimizer steps, in place.
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -10,6 +12,7 @@
 #include "cpu/optim/adam.h"
 #include "cpu/optim/gradient_norm.h"
 #include "cpu/optim/lion.h"
+#include "cpu/optim/quantize.h"
 #include "cpu/optim/sgd.h"
 
 namespace pyllm::bind {
@@ -18,6 +21,17 @@ namespace {
 void require_fraction(double value, const char* name) {
   if (value >= 0 && value < 1) return;
   throw py::value_error(std::string(name) + ": expected 0 <= x < 1, got " + std::to_string(value));
+}
+
+std::pair<py::object, py::object> as_blockwise(py::handle object, const char* name) {
+  const auto pair = py::cast<py::tuple>(object);
+  if (pair.size() != 2) throw py::value_error(std::string(name) + ": expected (codes, scale)");
+  return {pair[0], pair[1]};
+}
+
+void require_blockwise(const Input& codes, const Input& scale, int64_t n) {
+  codes.require_dtype({DType::u8}).require_shape({n}).require_contiguous();
+  scale.require_dtype({DType::f32}).require_shape({blocks_of(n)}).require_contiguous();
 }
 
 // Parameter, gradient, master copy and states, checked to be contiguous, alike and writable.
@@ -40,11 +54,38 @@ class Buffers {
     }
   }
 
-  Array state(py::handle object, const char* name) { return state(object, name, param_.shape()); }
-  Array state(py::handle object, const char* name, std::span<const int64_t> shape) {
-    states_.push_back(std::make_unique<Input>(object, name));
-    require_state(*states_.back(), shape);
-    return states_.back()->view();
+  Array array(py::handle object, const char* name, std::span<const int64_t> shape) {
+    const Input& input = keep(object, name);
+    require_state(input, shape);
+    return input.view();
+  }
+  Array array(py::handle object, const char* name) { return array(object, name, param_.shape()); }
+
+  // An array, or the pair of a quantised state; None is absent.
+  State state(py::handle object, const char* name, bool is_signed) {
+    State state;
+    state.is_signed = is_signed;
+    if (object.is_none()) return state;
+    const bool pair = py::isinstance<py::tuple>(object);
+    if (quantized_.value_or(pair) != pair) {
+      throw py::value_error(std::string(name) + ": either all states are block-wise or none");
+    }
+    quantized_ = pair;
+    if (!pair) {
+      static_cast<Array&>(state) = array(object, name);
+      return state;
+    }
+    if (compute_ != DType::f32) {
+      throw py::value_error(std::string(name) + ": float64 parameters have no block-wise states");
+    }
+    const auto [codes, scale] = as_blockwise(object, name);
+    const Input& bytes = keep(codes, name);
+    const Input& scales = keep(scale, name);
+    require_blockwise(bytes, scales, param_.shape(0));
+    require_writable(bytes), require_writable(scales);
+    static_cast<Array&>(state) = bytes.view();
+    state.scale = scales.view();
+    return state;
   }
 
   template <class Args>
@@ -60,6 +101,10 @@ class Buffers {
   std::span<const int64_t> shape() const { return param_.shape(); }
 
  private:
+  const Input& keep(py::handle object, const char* name) {
+    inputs_.push_back(std::make_unique<Input>(object, name));
+    return *inputs_.back();
+  }
   void require_state(const Input& state, std::span<const int64_t> shape) const {
     state.require_dtype({compute_}).require_shape(shape).require_contiguous();
     require_writable(state);
@@ -70,8 +115,9 @@ class Buffers {
 
   Input param_, grad_;
   std::unique_ptr<Input> master_;
-  std::vector<std::unique_ptr<Input>> states_;  // keep their arrays alive
+  std::vector<std::unique_ptr<Input>> inputs_;  // keep their arrays alive
   DType compute_;
+  std::optional<bool> quantized_;
 };
 
 void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_avg_sq, double lr,
@@ -79,13 +125,9 @@ void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_
           py::handle max_exp_avg_sq, double grad_scale, py::handle master, bool decoupled) {
   Buffers buffers(param, grad, master);
   auto args = buffers.args<AdamArgs>(grad_scale);
-  args.exp_avg = buffers.state(exp_avg, "exp_avg");
-  args.exp_avg_sq = buffers.state(exp_avg_sq, "exp_avg_sq");
-  Array largest;
-  if (!max_exp_avg_sq.is_none()) {
-    largest = buffers.state(max_exp_avg_sq, "max_exp_avg_sq");
-    args.max_exp_avg_sq = &largest;
-  }
+  args.exp_avg = buffers.state(exp_avg, "exp_avg", true);
+  args.exp_avg_sq = buffers.state(exp_avg_sq, "exp_avg_sq", false);
+  args.max_exp_avg_sq = buffers.state(max_exp_avg_sq, "max_exp_avg_sq", false);
   require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
   if (number < 1) throw py::value_error("step: counted from 1, got " + std::to_string(number));
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
@@ -98,11 +140,8 @@ void sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double l
          py::handle master) {
   Buffers buffers(param, grad, master);
   auto args = buffers.args<SgdArgs>(grad_scale);
-  Array buffer;
-  if (!momentum_buffer.is_none()) {
-    buffer = buffers.state(momentum_buffer, "momentum_buffer");
-    args.momentum_buffer = &buffer;
-  } else if (momentum != 0 || nesterov) {
+  args.momentum_buffer = buffers.state(momentum_buffer, "momentum_buffer", true);
+  if (args.momentum_buffer.is_absent() && (momentum != 0 || nesterov)) {
     throw py::value_error("momentum_buffer: momentum and Nesterov's step need one");
   }
   args.lr = lr, args.momentum = momentum, args.dampening = dampening;
@@ -114,7 +153,7 @@ void lion(py::handle param, py::handle grad, py::handle exp_avg, double lr, doub
           double beta2, double weight_decay, double grad_scale, py::handle master) {
   Buffers buffers(param, grad, master);
   auto args = buffers.args<LionArgs>(grad_scale);
-  args.exp_avg = buffers.state(exp_avg, "exp_avg");
+  args.exp_avg = buffers.state(exp_avg, "exp_avg", true);
   require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.weight_decay = weight_decay;
   run(buffers.size(), [&] { lion_step(args); });
@@ -136,14 +175,14 @@ void adafactor(py::handle param, py::handle grad, py::handle row, py::handle col
     args.rows = of_row.back(), args.cols = shape.back();
     for (const int64_t n : of_col) args.batches *= n;
     of_col.push_back(args.cols);
-    args.row = buffers.state(row, "exp_avg_sq_row", of_row);
-    args.col = buffers.state(col, "exp_avg_sq_col", of_col);
+    args.row = buffers.array(row, "exp_avg_sq_row", of_row);
+    args.col = buffers.array(col, "exp_avg_sq_col", of_col);
   } else {
-    args.square = buffers.state(square, "exp_avg_sq");
+    args.square = buffers.array(square, "exp_avg_sq");
   }
   Array moment;
   if (!exp_avg.is_none()) {
-    moment = buffers.state(exp_avg, "exp_avg");
+    moment = buffers.array(exp_avg, "exp_avg");
     args.exp_avg = &moment;
   }
   require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
@@ -155,6 +194,27 @@ void adafactor(py::handle param, py::handle grad, py::handle row, py::handle col
   args.eps = eps, args.least_rms = least_rms, args.clip_threshold = clip_threshold;
   args.scale_parameter = scale_parameter;
   run(buffers.size(), [&] { adafactor_step(args); });
+}
+
+py::tuple quantize(py::handle object, bool is_signed) {
+  const Input x(object, "x");
+  x.require_dtype({DType::f32}).require_ndim(1).require_contiguous();
+  const int64_t n = x.shape(0);
+  const Output codes = make_output(x, {n}, DType::u8);
+  const Output scale = make_output(x, {blocks_of(n)}, DType::f32);
+  run(n, [&] { quantize_blockwise(x.view(), is_signed, codes.view, scale.view); });
+  return py::make_tuple(codes.object, scale.object);
+}
+
+py::object dequantize(py::handle object, bool is_signed) {
+  const auto [first, second] = as_blockwise(object, "state");
+  const Input codes(first, "state"), scale(second, "state");
+  codes.require_ndim(1);
+  const int64_t n = codes.shape(0);
+  require_blockwise(codes, scale, n);
+  const Output x = make_output(codes, {n}, DType::f32);
+  run(n, [&] { dequantize_blockwise(codes.view(), scale.view(), is_signed, x.view); });
+  return x.object;
 }
 
 double square_sum(py::handle object) {
@@ -185,6 +245,8 @@ void bind_optim(py::module_& m) {
         py::arg("beta1"), py::arg("beta2"), py::arg("eps"), py::arg("least_rms"),
         py::arg("clip_threshold"), py::arg("weight_decay"), py::arg("scale_parameter"),
         py::arg("grad_scale") = 1.0, py::arg("master") = none);
+  m.def("quantize_blockwise", &quantize, py::arg("x"), py::arg("signed"));
+  m.def("dequantize_blockwise", &dequantize, py::arg("state"), py::arg("signed"));
   m.def("sum_of_squares", &square_sum, py::arg("x"));
 }
 

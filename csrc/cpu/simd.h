@@ -157,9 +157,24 @@ template <class T>
 T sum(Vec<T> a) {
   return reduce(a, [](T x, T y) { return x + y; });
 }
-// NaN if any lane is.
+// NaN if any lane is. Lane by lane the comparisons would be branches that no one can predict.
 template <class T>
 T max_of(Vec<T> a) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    if (_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)) return std::numeric_limits<T>::quiet_NaN();
+    return _mm512_reduce_max_ps(a.v);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    if (_mm256_movemask_ps(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q))) {
+      return std::numeric_limits<T>::quiet_NaN();
+    }
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+  }
+#endif
   return reduce(a, [](T x, T y) { return x > y || x != x ? x : y; });
 }
 

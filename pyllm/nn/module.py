@@ -161,10 +161,13 @@ class ModuleList(Module):
 
 
 class FlatParameters:
-    """Parameters of one dtype as views of two flat arrays, `data` and `grad`."""
+    """Parameters of one dtype as views of two flat arrays, `data` and `grad`.
 
-    def __init__(self, parameters: list[Parameter]) -> None:
-        total = sum(parameter.size for parameter in parameters)
+    Each starts at a multiple of `align` elements; what lies between stays zero.
+    """
+
+    def __init__(self, parameters: list[Parameter], align: int = 1) -> None:
+        total = sum(-(-parameter.size // align) * align for parameter in parameters)
         dtype = parameters[0].dtype
         self.data, self.grad = np.zeros(total, dtype), np.zeros(total, dtype)
         start = 0
@@ -174,7 +177,7 @@ class FlatParameters:
             view[...] = parameter.data
             parameter.data = view
             parameter.set_grad_buffer(self.grad[start:end].reshape(parameter.shape))
-            start = end
+            start += -(-parameter.size // align) * align
 
     def complete(self, parameters: list[Parameter]) -> None:
         """Zero the gradients that no backward has written since `zero_grad`."""

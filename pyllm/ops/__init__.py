@@ -9,6 +9,7 @@ from pyllm.ops.activation import gelu, gelu_backward, relu, relu_backward, silu,
 from pyllm.ops.adafactor import adafactor_step
 from pyllm.ops.adam import adam_step, adamw_step
 from pyllm.ops.attention import attention, attention_backward, attention_decode
+from pyllm.ops.blockwise import Blockwise, dequantize_blockwise, quantize_blockwise
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.dropout import dropout, dropout_backward
 from pyllm.ops.embedding import embedding, embedding_backward
@@ -28,6 +29,7 @@ from pyllm.ops.sgd import sgd_step
 from pyllm.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "Blockwise",
     "adafactor_step",
     "adam_step",
     "adamw_step",
@@ -36,6 +38,7 @@ __all__ = [
     "attention_decode",
     "cross_entropy",
     "cross_entropy_backward",
+    "dequantize_blockwise",
     "dropout",
     "dropout_backward",
     "embedding",
@@ -54,6 +57,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "quantize_blockwise",
     "relu",
     "relu_backward",
     "rms_norm",

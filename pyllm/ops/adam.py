@@ -1,14 +1,15 @@
 """Adam and AdamW steps on flat buffers, in place."""
 
 from pyllm.ops.backend import backend_of
+from pyllm.ops.blockwise import Blockwise
 from pyllm.ops.types import Array
 
 
 def adam_step(
     param: Array,
     grad: Array,
-    exp_avg: Array,
-    exp_avg_sq: Array,
+    exp_avg: Array | Blockwise,
+    exp_avg_sq: Array | Blockwise,
     *,
     lr: float,
     step: int,
@@ -16,7 +17,7 @@ def adam_step(
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
-    max_exp_avg_sq: Array | None = None,
+    max_exp_avg_sq: Array | Blockwise | None = None,
     grad_scale: float = 1.0,
     master: Array | None = None,
     decoupled: bool = False,
@@ -26,7 +27,7 @@ def adam_step(
     Args:
         param: (n,), float32, float64, bfloat16 or float16, contiguous.
         grad: (n,), dtype of param, or float32.
-        exp_avg, exp_avg_sq: (n,): the moments, float32 (float64 if param is).
+        exp_avg, exp_avg_sq: (n,): the moments, float32 (float64 if param is), or all `Blockwise`.
         step: of this update, counted from 1.
         weight_decay: added to the gradient, times the parameter.
         max_exp_avg_sq: (n,), dtype of the moments: the largest second moment so far, which takes
@@ -48,8 +49,8 @@ def adam_step(
 def adamw_step(
     param: Array,
     grad: Array,
-    exp_avg: Array,
-    exp_avg_sq: Array,
+    exp_avg: Array | Blockwise,
+    exp_avg_sq: Array | Blockwise,
     *,
     lr: float,
     step: int,
@@ -57,7 +58,7 @@ def adamw_step(
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
-    max_exp_avg_sq: Array | None = None,
+    max_exp_avg_sq: Array | Blockwise | None = None,
     grad_scale: float = 1.0,
     master: Array | None = None,
 ) -> None:

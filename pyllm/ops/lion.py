@@ -1,13 +1,14 @@
 """Lion steps on flat buffers, in place."""
 
 from pyllm.ops.backend import backend_of
+from pyllm.ops.blockwise import Blockwise
 from pyllm.ops.types import Array
 
 
 def lion_step(
     param: Array,
     grad: Array,
-    exp_avg: Array,
+    exp_avg: Array | Blockwise,
     *,
     lr: float,
     beta1: float = 0.9,
@@ -23,7 +24,7 @@ def lion_step(
     Args:
         param: (n,), float32, float64, bfloat16 or float16, contiguous.
         grad: (n,), dtype of param, or float32.
-        exp_avg: (n,): the moment, float32 (float64 if param is).
+        exp_avg: (n,): the moment, float32 (float64 if param is), or `Blockwise`.
         grad_scale: what the gradient is multiplied by first: below 1 to clip, negative to maximize.
         master: (n,), float32: the exact parameters where param is stored in 16 bits.
 

@@ -1,13 +1,14 @@
 """Stochastic gradient descent on flat buffers, in place."""
 
 from pyllm.ops.backend import backend_of
+from pyllm.ops.blockwise import Blockwise
 from pyllm.ops.types import Array
 
 
 def sgd_step(
     param: Array,
     grad: Array,
-    momentum_buffer: Array | None = None,
+    momentum_buffer: Array | Blockwise | None = None,
     *,
     lr: float,
     momentum: float = 0.0,
@@ -26,7 +27,7 @@ def sgd_step(
     Args:
         param: (n,), float32, float64, bfloat16 or float16, contiguous.
         grad: (n,), dtype of param, or float32.
-        momentum_buffer: (n,), float32 (float64 if param is); None without momentum.
+        momentum_buffer: (n,), float32 (float64 if param is), or `Blockwise`; None without momentum.
         weight_decay: added to the gradient, times the parameter.
         first: of the steps: the buffer becomes the gradient, whatever it holds.
         grad_scale: what the gradient is multiplied by first: below 1 to clip, negative to maximize.

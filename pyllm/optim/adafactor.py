@@ -69,7 +69,7 @@ class Adafactor(Optimizer):
         if not group["decay_rate"] <= 0:
             raise ValueError(f"decay_rate: expected at most 0, got {group['decay_rate']}")
 
-    def _new_state(self, shard: Shard) -> dict[str, Array]:
+    def _start_state(self, shard: Shard) -> None:
         rows = cols = vectors = 0
         for p in shard.params:
             if p.ndim < 2:
@@ -79,8 +79,9 @@ class Adafactor(Optimizer):
                 cols += math.prod(p.shape[:-2]) * p.shape[-1]
         like = zeros_beside(shard.flat)
         sizes = {"exp_avg_sq_row": rows, "exp_avg_sq_col": cols, "exp_avg_sq": vectors}
-        state = {name: np.zeros(n, like.dtype) for name, n in sizes.items()}
-        return state if shard.group["beta1"] is None else {**state, "exp_avg": like}
+        shard.state.update({name: np.zeros(n, like.dtype) for name, n in sizes.items()})
+        if shard.group["beta1"] is not None:
+            shard.state["exp_avg"] = like
 
     def _update(self, shard: Shard, scale: float) -> None:
         group, state = shard.group, shard.state

@@ -3,6 +3,10 @@
 The parameters of each group become views of one flat array (one for each dtype in the group), their
 gradients views of another, so a step is one pass over each. 16-bit parameters keep an exact float32
 copy beside them. Clipping costs one read of the gradients: the update itself scales them.
+
+With `state_bits=8` the moments take a byte an element (`ops.quantize_blockwise`), but those of
+small parameters (biases, norms), which would save nothing, and of float64 ones. Blocks do not cross
+parameters.
 """
 
 import math
@@ -14,17 +18,40 @@ import numpy as np
 
 from pyllm import ops
 from pyllm.nn.module import FlatParameters, Parameter
+from pyllm.ops.blockwise import BLOCK, Blockwise
 from pyllm.ops.types import Array
+
+SMALL = 4096  # elements: parameters below keep full states, as in bitsandbytes
 
 
 @dataclass
 class Shard:
-    """The parameters of one group and dtype: their flat arrays, and what the optimizer keeps."""
+    """The parameters of one group and dtype: their flat arrays, and what the optimizer keeps.
+
+    Attributes:
+        state_bits: 8 or 32: how moments are stored.
+        state: arrays by name; a moment of 8 bits is two, NAME and NAME_scale.
+    """
 
     group: dict[str, Any]
     params: list[Parameter]
     flat: FlatParameters
+    state_bits: int
     state: dict[str, Array]
+
+    def add_moment(self, name: str) -> None:
+        """Start a moment of the parameters at zero."""
+        n = self.flat.data.size
+        if self.state_bits == 8:
+            self.state[name] = np.zeros(n, np.uint8)
+            self.state[f"{name}_scale"] = np.zeros(-(-n // BLOCK), np.float32)
+        else:
+            self.state[name] = zeros_beside(self.flat)
+
+    def moment(self, name: str) -> Array | Blockwise | None:
+        """The moment as the step takes it; None if there is none."""
+        values, scale = self.state.get(name), self.state.get(f"{name}_scale")
+        return values if scale is None else Blockwise(values, scale)
 
     @property
     def master(self) -> Array | None:
@@ -79,12 +106,15 @@ class Optimizer:
         full = {**self._defaults, **group, "params": params}
         self._check(full)
         self.param_groups.append(full)
-        by_dtype: dict[Any, list[Parameter]] = {}
+        alike: dict[Any, list[Parameter]] = {}
         for parameter in params:
-            by_dtype.setdefault(parameter.dtype, []).append(parameter)
-        for members in by_dtype.values():
-            shard = Shard(full, members, FlatParameters(members), {})
-            shard.state.update(self._new_state(shard))
+            can_be_small = parameter.size >= SMALL and parameter.dtype != np.float64
+            bits = full.get("state_bits", 32) if can_be_small else 32
+            alike.setdefault((parameter.dtype, bits), []).append(parameter)
+        for (_, bits), members in alike.items():
+            flat = FlatParameters(members, align=BLOCK if bits == 8 else 1)
+            shard = Shard(full, members, flat, bits, {})
+            self._start_state(shard)
             if shard.flat.data.dtype.itemsize == 2:
                 shard.state["master"] = shard.flat.data.astype(np.float32)
             self._shards.append(shard)
@@ -110,6 +140,11 @@ class Optimizer:
                 parameter.mark_changed()
         return norm
 
+    @property
+    def state_nbytes(self) -> int:
+        """Bytes of memory in states, exact copies of 16-bit parameters included."""
+        return sum(array.nbytes for shard in self._shards for array in shard.state.values())
+
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, but the parameters and their gradients."""
         settings = [{k: v for k, v in g.items() if k != "params"} for g in self.param_groups]
@@ -128,7 +163,8 @@ class Optimizer:
             )
         for shard, other in zip(self._shards, theirs, strict=True):
             for name, array in shard.state.items():
-                if name not in other or other[name].shape != array.shape:
+                there = other.get(name)
+                if there is None or (there.shape, there.dtype) != (array.shape, array.dtype):
                     raise ValueError(f"state: {name} does not fit these parameters")
         for shard, other in zip(self._shards, theirs, strict=True):
             for name, array in shard.state.items():
@@ -142,9 +178,11 @@ class Optimizer:
         for name in ("lr", "weight_decay"):
             if not group[name] >= 0:
                 raise ValueError(f"{name}: expected a number of at least 0, got {group[name]}")
+        if group.get("state_bits", 32) not in (8, 32):
+            raise ValueError(f"state_bits: expected 8 or 32, got {group['state_bits']}")
 
-    def _new_state(self, shard: Shard) -> dict[str, Array]:
-        """What this optimizer keeps about a shard."""
+    def _start_state(self, shard: Shard) -> None:
+        """Make what this optimizer keeps about a shard."""
         raise NotImplementedError
 
     def _update(self, shard: Shard, scale: float) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 from pyllm import ops
 from pyllm.nn.module import Parameter
-from pyllm.ops.types import Array
-from pyllm.optim.optimizer import Optimizer, Shard, zeros_beside
+from pyllm.optim.optimizer import Optimizer, Shard
 
 
 class SGD(Optimizer):
@@ -15,6 +14,7 @@ class SGD(Optimizer):
     Args:
         params: parameters, or groups {"params": [...], "lr": ..., ...} with settings of their own.
         lr, momentum, dampening, weight_decay, nesterov: defaults of the groups, as in torch.
+        state_bits: 32, or 8: the buffer in a byte an element, as in `Adam`.
         max_norm: the global norm that gradients are scaled down to if they exceed it.
         maximize: climb instead of descend.
 
@@ -31,6 +31,7 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        state_bits: int = 32,
         *,
         max_norm: float | None = None,
         maximize: bool = False,
@@ -41,6 +42,7 @@ class SGD(Optimizer):
             "dampening": dampening,
             "weight_decay": weight_decay,
             "nesterov": nesterov,
+            "state_bits": state_bits,
         }
         super().__init__(params, defaults, max_norm=max_norm, maximize=maximize)
 
@@ -51,15 +53,16 @@ class SGD(Optimizer):
         if group["nesterov"] and (not group["momentum"] or group["dampening"]):
             raise ValueError("nesterov: needs momentum, and no dampening")
 
-    def _new_state(self, shard: Shard) -> dict[str, Array]:
-        return {"momentum_buffer": zeros_beside(shard.flat)} if shard.group["momentum"] else {}
+    def _start_state(self, shard: Shard) -> None:
+        if shard.group["momentum"]:
+            shard.add_moment("momentum_buffer")
 
     def _update(self, shard: Shard, scale: float) -> None:
         group = shard.group
         ops.sgd_step(
             shard.flat.data,
             shard.flat.grad,
-            shard.state.get("momentum_buffer"),
+            shard.moment("momentum_buffer"),
             lr=group["lr"],
             momentum=group["momentum"],
             dampening=group["dampening"],

@@ -73,6 +73,9 @@ class TrainConfig:
     optimizer: str = _setting(
         "adamw", "Optimization", "adamw, adam, adafactor, lion, or sgd (Nesterov)."
     )
+    state_bits: int = _setting(
+        32, "Optimization", "32, or 8 for moments in a byte an element (not adafactor's)."
+    )
     learning_rate: float = _setting(2e-3, "Optimization", "Peak learning rate.")
     schedule: str = _setting(
         "cosine",
@@ -135,7 +138,12 @@ class TrainConfig:
             "sample_tokens",
         )
         below_one = ("validation_fraction", "dropout", "beta1", "beta2")
-        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "dtype": DTYPES}
+        choices: dict[str, tuple[Any, ...]] = {
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "dtype": DTYPES,
+            "state_bits": (8, 32),
+        }
         for name in positive:
             self._require(name, lambda v: v is None or v >= 1, "at least 1")
         for name in not_negative:
@@ -143,7 +151,9 @@ class TrainConfig:
         for name in below_one:
             self._require(name, lambda v: 0 <= v < 1, "at least 0 and below 1")
         for name, allowed in choices.items():
-            self._require(name, lambda v, a=allowed: v in a, f"one of {', '.join(allowed)}")
+            self._require(
+                name, lambda v, a=allowed: v in a, f"one of {', '.join(map(str, allowed))}"
+            )
         if not self.prompt and self.sample_tokens:
             raise ValueError("prompt: expected some text to start the sample from, got ''")
 

@@ -17,17 +17,25 @@ def make_optimizer(model: Module, config: TrainConfig) -> optim.Optimizer:
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     rate, clip, betas = config.learning_rate, config.clip or None, (config.beta1, config.beta2)
+    bits = config.state_bits
     match config.optimizer:
         case "sgd":
-            return optim.SGD(groups, rate, momentum=config.beta1, nesterov=True, max_norm=clip)
+            return optim.SGD(
+                groups,
+                rate,
+                momentum=config.beta1,
+                nesterov=True,
+                state_bits=bits,
+                max_norm=clip,
+            )
         case "lion":
-            return optim.Lion(groups, rate, betas, max_norm=clip)
+            return optim.Lion(groups, rate, betas, state_bits=bits, max_norm=clip)
         case "adafactor":
             return optim.Adafactor(groups, rate, scale_parameter=False, max_norm=clip)
         case "adam":
-            return optim.Adam(groups, rate, betas, max_norm=clip)
+            return optim.Adam(groups, rate, betas, state_bits=bits, max_norm=clip)
         case _:
-            return optim.AdamW(groups, rate, betas, max_norm=clip)
+            return optim.AdamW(groups, rate, betas, state_bits=bits, max_norm=clip)
 
 
 def make_schedule(config: TrainConfig) -> schedules.Schedule:

@@ -57,12 +57,22 @@ def momentum(params, **settings):
     return SGD(params, momentum=0.9, nesterov=True, **settings)
 
 
-@pytest.mark.parametrize("kind", [Adafactor, Adam, AdamW, Lion, SGD, amsgrad, momentum])
+def small(kind):
+    return lambda params, **settings: kind(params, state_bits=8, **settings)
+
+
+EIGHT_BITS = [small(kind) for kind in (Adam, AdamW, Lion, amsgrad, momentum)]
+
+
+KINDS = [Adafactor, Adam, AdamW, Lion, SGD, amsgrad, momentum, *EIGHT_BITS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_state_continues_bitwise(kind, rng):
     runs = []
     for stop in (None, 3):
         generator = np.random.default_rng(0)
-        params = parameters(generator, (5, 3), (7,))
+        params = parameters(generator, (5, 3), (7,), (70, 60))
         optimizer = kind(params, lr=0.1, weight_decay=0.1)
         for step in range(6):
             if step == stop:
@@ -74,6 +84,45 @@ def test_state_continues_bitwise(kind, rng):
             optimizer.step()
         runs.append([p.data.tobytes() for p in params])
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, amsgrad, momentum])
+def test_eight_bits_learn_as_32_do(kind, rng):
+    x, solution = rng.normal(size=(500, 80)), rng.normal(size=(80, 60))
+    losses = {}
+    for bits in (8, 32):
+        p = Parameter(np.zeros((80, 60), np.float32))
+        optimizer = kind([p], lr=0.02, weight_decay=0.0, state_bits=bits)
+        for _ in range(300):
+            error = x @ (p.data - solution)
+            optimizer.zero_grad()
+            p.accumulate_grad((x.T @ error / len(x)).astype(np.float32))
+            optimizer.step()
+        losses[bits] = (error**2).mean()
+    assert losses[8] < 1.1 * losses[32]
+    assert losses[32] < 1e-3 * solution.var() * 80
+
+
+def test_small_parameters_keep_full_states(rng):
+    matrix, odd, bias = parameters(rng, (128, 96), (65, 65), (96,))
+    optimizer = AdamW([matrix, bias, odd], state_bits=8)
+    quantized, full = optimizer.state_dict()["states"]
+    blocks = 48 + 17
+    assert quantized["exp_avg"].dtype == np.uint8
+    assert quantized["exp_avg"].shape == (256 * blocks,)  # each parameter from a block of its own
+    assert quantized["exp_avg_sq_scale"].shape == (blocks,)
+    assert full["exp_avg"].dtype == np.float32
+    assert optimizer.state_nbytes == 2 * (256 + 4) * blocks + 2 * 4 * 96
+
+
+def test_states_of_other_bits_do_not_fit(rng):
+    (p,) = parameters(rng, (64, 64))
+    for bits in ((8, 32), (32, 8)):
+        mine, theirs = (AdamW([Parameter(p.data.copy())], state_bits=b) for b in bits)
+        with pytest.raises(ValueError, match=r"exp_avg(_scale)? does not fit"):
+            mine.load_state_dict(theirs.state_dict())
+    with pytest.raises(ValueError, match="state_bits: expected 8 or 32"):
+        Lion([p], state_bits=4)
 
 
 def test_errors(rng):

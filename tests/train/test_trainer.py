@@ -89,9 +89,14 @@ def test_learns_and_writes_what_it_has_learnt(config):
     assert rates[-1] < 0.1 * rates[5]
 
 
-def test_bfloat16_learns_and_resumes_with_its_master_copy(config):
-    whole = dataclasses.replace(config, dtype="bfloat16")
+@pytest.mark.parametrize(
+    ("settings", "state"),
+    [({"dtype": "bfloat16"}, "master"), ({"state_bits": 8, "n_embd": 64}, "exp_avg_scale")],
+)
+def test_narrow_numbers_learn_and_resume(config, settings, state):
+    whole = dataclasses.replace(config, **settings)
     trainer = Trainer(whole)
+    assert any(state in states for states in trainer.optimizer.state_dict()["states"])
     trainer.train()
     assert trainer.evaluate().validation_loss < 0.7
     half = dataclasses.replace(whole, out=config.out + "-2", checkpoint_every=50)
@@ -102,7 +107,7 @@ def test_bfloat16_learns_and_resumes_with_its_master_copy(config):
     assert resumed.step == 50
     resumed.train()
     for one, two in zip(trainer.model.parameters(), resumed.model.parameters(), strict=True):
-        assert one.data.dtype.name == "bfloat16"
+        assert one.data.dtype.name == whole.dtype
         assert one.data.tobytes() == two.data.tobytes()
 
 

@@ -4,7 +4,7 @@
 //   m  = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2     (AMSGrad: w = max(w, v))
 //   p  = p (1 - lr weight_decay) - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 //
-// float32 moves 28 bytes an element: p, m, v read and written, grad read.
+// float32 moves 28 bytes an element: p, m, v read and written, grad read; 16 with quantised states.
 #include "cpu/optim/adam.h"
 
 #include <cmath>
@@ -21,7 +21,7 @@ struct AdamRule {
   explicit AdamRule(const AdamArgs& a)
       : exp_avg(a.exp_avg.as<C>()),
         exp_avg_sq(a.exp_avg_sq.as<C>()),
-        largest(a.max_exp_avg_sq ? a.max_exp_avg_sq->as<C>() : nullptr),
+        largest(a.max_exp_avg_sq.as<C>()),
         beta1(C(a.beta1)),
         beta2(C(a.beta2)),
         rest1(C(1 - a.beta1)),

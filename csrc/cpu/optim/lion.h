@@ -6,8 +6,13 @@
 namespace pyllm {
 
 struct LionArgs : Parameters {
-  Array exp_avg;
+  State exp_avg;
   double lr = 0, beta1 = 0, beta2 = 0, weight_decay = 0;
+
+  template <class F>
+  void each_state(F&& f) {
+    f(exp_avg);
+  }
 };
 
 PYLLM_KERNEL(lion_step, (const LionArgs& args));

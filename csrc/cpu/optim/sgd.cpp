@@ -17,11 +17,11 @@ struct SgdRule {
   using V = Vec<C>;
 
   explicit SgdRule(const SgdArgs& a)
-      : buffer(a.momentum_buffer ? a.momentum_buffer->as<C>() : nullptr),
+      : buffer(a.momentum_buffer.as<C>()),
         momentum(C(a.first ? 0 : a.momentum)),
         fresh(C(a.first ? 1 : 1 - a.dampening)),
         // What the step is made of: g and b.
-        of_gradient(C(!a.momentum_buffer || a.nesterov ? a.lr : 0)),
+        of_gradient(C(a.momentum_buffer.is_absent() || a.nesterov ? a.lr : 0)),
         of_buffer(C(a.nesterov ? a.lr * a.momentum : a.lr)),
         pull(C(a.weight_decay)) {}
 

@@ -4,12 +4,15 @@
 //
 // Rule<C>(args) is the update in the compute type C;
 //   Vec<C> operator()(Vec<C> p, Vec<C> g, int64_t i, int count) const
-// gives the new values of the `count` parameters from the i-th on and updates their states.
+// gives the new values of the `count` parameters from the i-th on and updates their states, where
+// args.each_state(f) calls f(State&) for each. Quantised states are widened a block at a time.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/parallel.h"
+#include "cpu/optim/blockwise.h"
 #include "cpu/optim/parameters.h"
 #include "cpu/optim/storage.h"
 #include "cpu/simd.h"
@@ -18,34 +21,80 @@ namespace pyllm::PYLLM_ISA {
 
 constexpr int64_t kUpdateGrain = 16384;
 
-// P: storage of the parameter, G of the gradient.
+// P: storage of the parameter, G of the gradient. The rule numbers its states from `origin` on.
 template <class P, class G, class Rule>
-void update_elements(const Parameters& a, const Rule& rule) {
+void update_range(const Parameters& a, const Rule& rule, int64_t start, int64_t end,
+                  int64_t origin = 0) {
   using C = compute_t<P>;
   using V = Vec<C>;
-  const int64_t n = a.param.size();
   P* params = a.param.as<P>();
   C* master = a.master ? a.master->as<C>() : nullptr;
   const G* grads = a.grad.as<G>();
   const V scale = C(a.grad_scale);
-  const int64_t vectors = (n + V::lanes - 1) / V::lanes;
-  parallel_for(vectors, kUpdateGrain / V::lanes, [&](int64_t first, int64_t last) {
-    const int64_t end = std::min(last * V::lanes, n);
-    for (int64_t i = first * V::lanes; i < end; i += V::lanes) {
-      const int count = lanes_left<C>(end - i);
-      V p = master ? load(master + i, count) : load(params + i, count);
-      p = rule(p, load(grads + i, count) * scale, i, count);
-      if (master) store(master + i, p, count);
-      store(params + i, p, count);
+  for (int64_t i = start; i < end; i += V::lanes) {
+    const int count = lanes_left<C>(end - i);
+    V p = master ? load(master + i, count) : load(params + i, count);
+    p = rule(p, load(grads + i, count) * scale, i - origin, count);
+    if (master) store(master + i, p, count);
+    store(params + i, p, count);
+  }
+}
+
+template <class P, class G, class Rule>
+void update_elements(const Parameters& a, const Rule& rule) {
+  constexpr int64_t lanes = Vec<compute_t<P>>::lanes;
+  const int64_t n = a.param.size();
+  parallel_for((n + lanes - 1) / lanes, kUpdateGrain / lanes, [&](int64_t first, int64_t last) {
+    update_range<P, G>(a, rule, first * lanes, std::min(last * lanes, n));
+  });
+}
+
+constexpr int kMaxStates = 3;
+
+// The states of one block, widened: decode, let the rule run on them, encode.
+template <class P, class G, template <class> class Rule, class Args>
+void update_blocks(const Args& a) {
+  const int64_t n = a.param.size();
+  parallel_for((n + kBlock - 1) / kBlock, kUpdateGrain / kBlock, [&](int64_t first, int64_t last) {
+    alignas(64) float values[kMaxStates][kBlock];
+    State quantized[kMaxStates];
+    int states = 0;
+    Args wide = a;
+    wide.each_state([&](State& state) {
+      quantized[states] = state;
+      state.data = values[states++];
+      state.dtype = DType::f32;
+    });
+    const Rule<float> rule(wide);
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t start = block * kBlock, count = std::min(kBlock, n - start);
+      uint8_t bytes[kBlock] = {};  // the last block may be shorter
+      for (int s = 0; s < states; ++s) {
+        const State& state = quantized[s];
+        std::copy_n(state.as<uint8_t>() + start, count, bytes);
+        decode_block(bytes, state.scale.as<float>()[block], state.is_signed, values[s]);
+      }
+      update_range<P, G>(a, rule, start, start + count, start);
+      for (int s = 0; s < states; ++s) {
+        const State& state = quantized[s];
+        state.scale.as<float>()[block] = encode_block(values[s], state.is_signed, bytes);
+        std::copy_n(bytes, count, state.as<uint8_t>() + start);
+      }
     }
   });
 }
 
 template <template <class> class Rule, class Args>
-void update(const Args& a) {
+void update(Args a) {
+  bool quantized = false;
+  a.each_state([&](const State& state) { quantized = state.is_quantized(); });
   with_storage(a, [&](auto param, auto grad) {
     using P = typename decltype(param)::type;
-    update_elements<P, typename decltype(grad)::type>(a, Rule<compute_t<P>>(a));
+    using G = typename decltype(grad)::type;
+    if constexpr (std::is_same_v<compute_t<P>, float>) {
+      if (quantized) return update_blocks<P, G, Rule>(a);
+    }
+    update_elements<P, G>(a, Rule<compute_t<P>>(a));
   });
 }
 

@@ -1,0 +1,121 @@
+// Eight-bit states (Dettmers et al. 2022, "8-bit optimizers via block-wise quantization"): blocks
+// of 256 elements, each a float32 scale and a byte an element of dynamic precision.
+//
+// The scale is the element of largest magnitude, with its sign, so it is kept exactly: as 1. Below
+// it there are seven decades, 10^-k for k = 0..6, the i-th from the bottom cut into 2^i equal bins
+// a sign (twice as many where there is no sign), and a byte stands for the middle of its bin. With
+// the bins numbered upwards from 1, those of decade i are 2^i ... 2^(i+1) - 1 and
+//
+//   middle(c) = 10^(i-6) (0.9 (c + 1/2) / 2^i - 0.8)       bin(x) = 2^i (10^(6-i) x + 0.8) / 0.9
+//
+// Both are continuous where decades meet; the first is convex, the second concave, so they are the
+// largest and the smallest of seven lines: no table, no branch.
+//
+// bytes: signed, two's complement: 0, +-1..127, and -128 for 1; unsigned: 0, 1 for 1, 2..255.
+// What is positive and has no sign is never rounded to 0: it stands under a root in a denominator.
+// A block with an element that is not finite becomes NaN.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "cpu/bytes.h"
+#include "cpu/optim/parameters.h"
+
+namespace pyllm::PYLLM_ISA {
+
+constexpr int64_t kBlock = kStateBlock;
+
+namespace blockwise {
+
+constexpr int kDecades = 7;
+
+struct Line {
+  float slope, offset;
+};
+constexpr std::array<Line, kDecades> lines(bool of_bins) {
+  std::array<Line, kDecades> result{};
+  double power = 1e-6, bins = 1;  // 10^(i-6), 2^i
+  for (Line& line : result) {
+    line = of_bins ? Line{float(bins / power / 0.9), float(bins * 0.8 / 0.9)}
+                   : Line{float(power * 0.9 / bins), float(power * -0.8)};
+    power *= 10, bins *= 2;
+  }
+  return result;
+}
+inline constexpr auto kMiddle = lines(false), kBin = lines(true);
+
+// Of c + 1/2, c a bin; what is below the first bin gives 0.
+inline Vec<float> middle(Vec<float> c) {
+  Vec<float> result = 0;
+  for (const Line& line : kMiddle) result = max(c * line.slope + line.offset, result);
+  return result;
+}
+inline Vec<float> bin(Vec<float> x) {
+  Vec<float> result = x * kBin[0].slope + kBin[0].offset;
+  for (int i = 1; i < kDecades; ++i) result = min(x * kBin[i].slope + kBin[i].offset, result);
+  return result;
+}
+
+// Where a magnitude x <= 1 is nearer to 1 than to the middle of the last of `bins`.
+constexpr float nearly_one(int bins) {
+  return float(1 - 0.9 / bins / 4);
+}
+
+}  // namespace blockwise
+
+// kBlock bytes to floats and back.
+inline void decode_block(const uint8_t* bytes, float scale, bool is_signed, float* x) {
+  using V = Vec<float>;
+  const V one = 1, half = 0.5f;
+  for (int64_t i = 0; i < kBlock; i += V::lanes) {
+    V value;
+    if (is_signed) {
+      const V c = load(reinterpret_cast<const int8_t*>(bytes + i));
+      const V magnitude = blockwise::middle(abs(c) + half);
+      value = select(c < V(0), -magnitude, magnitude);
+      value = select(c == V(-128), one, value);
+    } else {
+      const V c = load(bytes + i);
+      value = select(c == one, one, blockwise::middle((c + half) * half));
+    }
+    store(x + i, value * V(scale));
+  }
+}
+
+// Returns the scale.
+inline float encode_block(const float* x, bool is_signed, uint8_t* bytes) {
+  using V = Vec<float>;
+  const V zero = 0, one = 1;
+  V high = 0, low = 0, poison = 0;  // NaN once an element is not finite
+  for (int64_t i = 0; i < kBlock; i += V::lanes) {
+    const V value = load(x + i);
+    high = max(value, high), low = min(value, low);
+    poison += value * zero;
+  }
+  const float magnitude = max_of(max(high, -low) + poison);
+  if (!(magnitude >= std::numeric_limits<float>::min())) {  // the reciprocal might overflow
+    std::memset(bytes, 0, kBlock);
+    return std::isnan(magnitude) ? magnitude : 0;
+  }
+  const float scale = is_signed && max_of(high) < magnitude ? -magnitude : magnitude;
+  const V inverse = 1 / scale;
+  for (int64_t i = 0; i < kBlock; i += V::lanes) {
+    const V value = load(x + i) * inverse;
+    if (is_signed) {
+      const V bin = min(blockwise::bin(abs(value)), V(127));
+      const V c = select(value < zero, -bin, bin);
+      const V exact = blockwise::nearly_one(64);
+      store(reinterpret_cast<int8_t*>(bytes + i), select(value > exact, V(-128), c));
+    } else {
+      V c = min(blockwise::bin(value) * V(2), V(255));
+      c = select(value > zero, max(c, V(2)), zero);
+      const V exact = blockwise::nearly_one(128);
+      store(bytes + i, select(value > exact, one, c));
+    }
+  }
+  return scale;
+}
+
+}  // namespace pyllm::PYLLM_ISA
