@@ -51,6 +51,8 @@ NODES = {
     "silu": (F.silu, [(4, 5)]),
     "swiglu": (F.swiglu, [(4, 5), (4, 5)]),
     "geglu": (F.geglu, [(4, 5), (4, 5)]),
+    "swiglu_packed": (F.swiglu_packed, [(4, 6)]),
+    "geglu_packed": (lambda x: F.geglu_packed(x, "tanh"), [(2, 2, 6)]),
     "softmax": (lambda x: F.softmax(x, 0, temperature=0.7), [(4, 5)]),
     "softmax of some": (lambda x: F.softmax(x, mask=IDS[:1, :1] == TARGETS[:, None]), [(4, 5)]),
     "log_softmax": (lambda x: F.log_softmax(x, temperature=2.0), [(4, 5)]),
@@ -108,6 +110,14 @@ NODES = {
     "attention_packed with options": (
         packed(causal=False, key_padding_mask=MASK, alibi_slopes=SLOPES, window=(2, 2), scale=1.0),
         [(2, 4, 16)],
+    ),
+    "attention_packed with bias": (
+        lambda qkv, b: F.attention_packed(qkv, 4, 2, bias=b, causal=False),
+        [(2, 4, 16), (4, 4, 4)],
+    ),
+    "attention_packed of several lengths": (
+        lambda qkv: F.attention_packed(qkv, 2, cu_seqlens=np.array([0, 2, 5])),
+        [(5, 18)],
     ),
 }  # fmt: skip
 

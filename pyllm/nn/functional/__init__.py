@@ -5,7 +5,15 @@ that are never differentiated (ids, masks, offsets) are plain arrays.
 """
 
 from pyllm.autograd import matmul
-from pyllm.nn.functional.activation import geglu, gelu, relu, silu, swiglu
+from pyllm.nn.functional.activation import (
+    geglu,
+    geglu_packed,
+    gelu,
+    relu,
+    silu,
+    swiglu,
+    swiglu_packed,
+)
 from pyllm.nn.functional.attention import attention, attention_packed
 from pyllm.nn.functional.dropout import dropout
 from pyllm.nn.functional.embedding import embedding, embedding_sum
@@ -23,6 +31,7 @@ __all__ = [
     "embedding",
     "embedding_sum",
     "geglu",
+    "geglu_packed",
     "gelu",
     "layer_norm",
     "linear",
@@ -35,4 +44,5 @@ __all__ = [
     "silu",
     "softmax",
     "swiglu",
+    "swiglu_packed",
 ]

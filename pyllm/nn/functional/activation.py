@@ -1,13 +1,14 @@
 """Activations and gated units.
 
 Each saves its inputs and computes the derivative again in backward, which costs less than keeping
-another array.
+another array. The packed forms read gate and up as halves of one product, and write the gradients
+as halves of one array.
 """
 
 from collections.abc import Callable
 from typing import Literal
 
-from pyllm import ops
+from pyllm import memory, ops
 from pyllm.autograd import Array, Tensor, leave_recipe, record
 from pyllm.ops.linear import Activation
 
@@ -83,3 +84,42 @@ def geglu(gate: Tensor, up: Tensor, approximate: Approximate = "none") -> Tensor
         lambda grad: ops.geglu_backward(grad, a, b, approximate=approximate),
         saved=(gate, up),
     )
+
+
+def swiglu_packed(x: Tensor) -> Tensor:
+    """silu(gate) * up with x = (gate, up) along the last axis.
+
+    Raises:
+        ValueError: the axis cannot be halved.
+    """
+    gate, up = _halves(x.data)
+
+    def backward(grad: Array) -> tuple[Array]:
+        made = memory.empty_like(grad, (*gate.shape[:-1], 2 * gate.shape[-1]))
+        ops.swiglu_backward(grad, gate, up, out=_halves(made))
+        return (made,)
+
+    return record("swiglu", ops.swiglu(gate, up), (x,), backward, saved=(x,))
+
+
+def geglu_packed(x: Tensor, approximate: Approximate = "none") -> Tensor:
+    """gelu(gate) * up with x = (gate, up) along the last axis.
+
+    Raises:
+        ValueError: the axis cannot be halved.
+    """
+    gate, up = _halves(x.data)
+
+    def backward(grad: Array) -> tuple[Array]:
+        made = memory.empty_like(grad, (*gate.shape[:-1], 2 * gate.shape[-1]))
+        ops.geglu_backward(grad, gate, up, approximate=approximate, out=_halves(made))
+        return (made,)
+
+    return record("geglu", ops.geglu(gate, up, approximate=approximate), (x,), backward, saved=(x,))
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    if x.ndim == 0 or x.shape[-1] % 2:
+        raise ValueError(f"x: expected an even last axis, gate and up, got shape {x.shape}")
+    half = x.shape[-1] // 2
+    return x[..., :half], x[..., half:]

@@ -82,31 +82,34 @@ def attention_packed(
     causal: bool = True,
     window: Window | None = None,
     scale: float | None = None,
-    bias: Array | None = None,
+    bias: Tensor | Array | None = None,
     key_padding_mask: Array | None = None,
     alibi_slopes: Array | None = None,
     softcap: float | None = None,
     dropout_p: float = 0.0,
+    cu_seqlens: Array | None = None,
 ) -> Tensor:
     """Self-attention on packed projections -> (batch, seq, num_heads * head_dim).
 
     Args:
-        qkv: (batch, seq, (num_heads + 2 * num_kv_heads) * head_dim): queries, then keys, then
-            values.
+        qkv: (batch, seq, (num_heads + 2 * num_kv_heads) * head_dim), or with cu_seqlens (tokens,
+            ...): queries, then keys, then values.
         num_heads: of the queries.
         num_kv_heads: of keys and values; default num_heads.
         rotation: applied to query and key.
-        causal ... dropout_p: as in `attention`; the bias is a constant here.
+        causal ... cu_seqlens: as in `attention`.
 
     Raises:
         ValueError: the width does not fit the heads.
     """
-    batch, length, packed = qkv.shape
+    *lead, packed = qkv.shape
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     heads = num_heads + 2 * kv_heads
     if packed % heads:
         raise ValueError(f"qkv: expected a width divisible by {heads} heads, got {packed}")
-    shape = (batch, length, heads, packed // heads)
+    shape = (*lead, heads, packed // heads)
+    trained = bias if isinstance(bias, Tensor) else None
+    need_dbias = trained is not None and trained.requires_grad
     query, key, value = _parts(qkv.data.reshape(shape), num_heads, kv_heads)
     if rotation is not None:
         query = ops.rotary(query, *rotation[:2], **_turn(rotation))
@@ -115,31 +118,36 @@ def attention_packed(
         causal=causal,
         window=window,
         scale=scale,
-        bias=bias,
+        bias=bias if trained is None else trained.data,
         key_padding_mask=key_padding_mask,
         alibi_slopes=alibi_slopes,
         softcap=softcap,
         dropout_p=dropout_p,
+        cu_seqlens_q=cu_seqlens,
     )
     y, lse = ops.attention(query, key, value, return_lse=True, **options)
     width = num_heads * shape[-1]
 
-    def backward(grad: Array) -> tuple[Array]:
+    def backward(grad: Array) -> tuple[Array | None, ...]:
         made = memory.empty_like(grad, shape)
         dq, dk, dv = _parts(made, num_heads, kv_heads)
         outs: Any = {"dq_out": dq, "dk_out": dk, "dv_out": dv}
-        ops.attention_backward(grad.reshape(y.shape), query, key, value, y, lse, **outs, **options)
+        arrived = grad.reshape(y.shape)
+        *_, dbias = ops.attention_backward(
+            arrived, query, key, value, y, lse, need_dbias=need_dbias, **outs, **options
+        )
         if rotation is not None:
             for part in (dq, dk):
                 ops.rotary_backward(part, *rotation[:2], **_turn(rotation), out=part)
-        return (made.reshape(batch, length, packed),)
+        dqkv = made.reshape(*lead, packed)
+        return (dqkv,) if trained is None else (dqkv, dbias)
 
     return record(
         "attention",
-        y.reshape(batch, length, width),
-        (qkv,),
+        y.reshape(*lead, width),
+        (qkv, trained),
         backward,
-        saved=(qkv,),
+        saved=(qkv, trained),
         saved_results=(0,),
     )
 
@@ -151,9 +159,9 @@ def _options(dropout_p: float, **options: Any) -> dict[str, Any]:
 
 
 def _parts(packed: Array, num_heads: int, kv_heads: int) -> tuple[Array, Array, Array]:
-    """Query, key and value of (batch, seq, heads, head_dim)."""
+    """Query, key and value of (..., heads, head_dim)."""
     keys = num_heads + kv_heads
-    return packed[:, :, :num_heads], packed[:, :, num_heads:keys], packed[:, :, keys:]
+    return packed[..., :num_heads, :], packed[..., num_heads:keys, :], packed[..., keys:, :]
 
 
 def _turn(rotation: Rotation) -> dict[str, Any]:
