@@ -61,11 +61,15 @@ class Buffers {
   }
   Array array(py::handle object, const char* name) { return array(object, name, param_.shape()); }
 
-  // An array, or the pair of a quantised state; None is absent.
+  // None is absent.
+  State optional_state(py::handle object, const char* name, bool is_signed) {
+    return object.is_none() ? State{} : state(object, name, is_signed);
+  }
+
+  // An array, or the pair of a quantised state.
   State state(py::handle object, const char* name, bool is_signed) {
     State state;
     state.is_signed = is_signed;
-    if (object.is_none()) return state;
     const bool pair = py::isinstance<py::tuple>(object);
     if (quantized_.value_or(pair) != pair) {
       throw py::value_error(std::string(name) + ": either all states are block-wise or none");
@@ -127,7 +131,7 @@ void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_
   auto args = buffers.args<AdamArgs>(grad_scale);
   args.exp_avg = buffers.state(exp_avg, "exp_avg", true);
   args.exp_avg_sq = buffers.state(exp_avg_sq, "exp_avg_sq", false);
-  args.max_exp_avg_sq = buffers.state(max_exp_avg_sq, "max_exp_avg_sq", false);
+  args.max_exp_avg_sq = buffers.optional_state(max_exp_avg_sq, "max_exp_avg_sq", false);
   require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
   if (number < 1) throw py::value_error("step: counted from 1, got " + std::to_string(number));
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
@@ -140,7 +144,7 @@ void sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double l
          py::handle master) {
   Buffers buffers(param, grad, master);
   auto args = buffers.args<SgdArgs>(grad_scale);
-  args.momentum_buffer = buffers.state(momentum_buffer, "momentum_buffer", true);
+  args.momentum_buffer = buffers.optional_state(momentum_buffer, "momentum_buffer", true);
   if (args.momentum_buffer.is_absent() && (momentum != 0 || nesterov)) {
     throw py::value_error("momentum_buffer: momentum and Nesterov's step need one");
   }

@@ -100,6 +100,8 @@ def test_sum_is_the_same_at_any_thread_count(threads, rng):
         ({"param": np.ones(4)}, "grad: expected dtype float64"),
         ({"param": np.ones(4, np.int32)}, "param"),
         ({"max_exp_avg_sq": np.ones(4)}, "max_exp_avg_sq"),
+        ({"exp_avg": None}, "exp_avg"),
+        ({"exp_avg_sq": None}, "exp_avg_sq"),
         ({"param": np.broadcast_to(np.float32(1), 4)}, "param"),
     ],
 )
