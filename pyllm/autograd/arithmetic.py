@@ -141,7 +141,7 @@ def divide(a: Variable, b: Variable) -> "Tensor":
 
     def to_divisor(g: Array) -> Array:
         made = evaluate(np.multiply, widen(g), saved)
-        np.divide(made, y, out=made, casting="same_kind")
+        evaluate(np.divide, made, y, out=made)
         return np.negative(made, out=made)
 
     return _record(
@@ -163,17 +163,15 @@ def power(a: Variable, b: Variable) -> "Tensor":
 
     def to_base(g: Array) -> Array:
         exponent = widen(y)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            made = evaluate(np.multiply, _powers(widen(x), exponent - 1), exponent)
+        made = evaluate(np.multiply, _powers(widen(x), exponent - 1), exponent)
         if not np.all(exponent):
             made[np.broadcast_to(exponent == 0, made.shape)] = 0
-        return np.multiply(made, g, out=made)
+        return evaluate(np.multiply, made, g, out=made)
 
     def to_exponent(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            made = evaluate(np.multiply, np.log(widen(x)), saved)
+        made = evaluate(np.multiply, evaluate(np.log, x, dtype=widen(saved).dtype), saved)
         made[np.broadcast_to((x == 0) & (y >= 0), made.shape)] = 0
-        return np.multiply(made, g, out=made)
+        return evaluate(np.multiply, made, g, out=made)
 
     return _record("pow", z, a, b, to_base, to_exponent, (a, b), saves_result=b.requires_grad)
 

@@ -1,6 +1,7 @@
 """NumPy for the tape: results in the caching allocator's memory, dtypes as the field mixes them.
 
 Sums and other chains of roundings of 16-bit arrays run in float32 and are rounded once, at the end.
+Overflow is inf and 0 / 0 NaN, by IEEE 754 and without NumPy's warnings.
 """
 
 from collections.abc import Sequence
@@ -69,15 +70,25 @@ def zeros(shape: tuple[int, ...], dtype: DType) -> Array:
     return made
 
 
-def evaluate(ufunc: np.ufunc, *operands: Array, dtype: DType | None = None) -> Array:
-    """ufunc(*operands), broadcast, of `dtype` (default: that of the operands, promoted)."""
+def evaluate(
+    ufunc: np.ufunc, *operands: Array, dtype: DType | None = None, out: Array | None = None
+) -> Array:
+    """ufunc(*operands), broadcast, of `dtype` (default: that of the operands, promoted).
+
+    Args:
+        out: where to write the result, in its own dtype; may be an operand.
+    """
+    if out is not None:
+        with np.errstate(all="ignore"):
+            return ufunc(*operands, out=out, casting="same_kind")
     if dtype is None:
         dtype = operands[0].dtype
         for operand in operands[1:]:
             dtype = promote(dtype, operand.dtype)
     operands = tuple(cast(x, dtype) for x in operands)
     shape = operands[0].shape if len(operands) == 1 else np.broadcast(*operands).shape
-    return ufunc(*operands, out=empty(shape, dtype))
+    with np.errstate(all="ignore"):
+        return ufunc(*operands, out=empty(shape, dtype))
 
 
 def compare(ufunc: np.ufunc, *operands: Array) -> Array:
@@ -91,7 +102,8 @@ def cast(array: Array, dtype: DType) -> Array:
     if array.dtype == dtype:
         return array
     made = empty(array.shape, dtype)
-    np.copyto(made, array, casting="unsafe")
+    with np.errstate(all="ignore"):
+        np.copyto(made, array, casting="unsafe")
     return made
 
 
@@ -113,7 +125,8 @@ def add_up(array: Array, axes: Sequence[int] | None, keepdims: bool = False) -> 
     wide: DType = FLOAT32 if dtype.itemsize == 2 and is_float(dtype) else dtype
     if dtype.kind in "bui":
         wide = np.dtype(np.int64)
-    total: Any = np.sum(array, None if axes is None else tuple(axes), wide, keepdims=keepdims)
+    with np.errstate(all="ignore"):
+        total: Any = np.sum(array, None if axes is None else tuple(axes), wide, keepdims=keepdims)
     return np.asarray(total)
 
 

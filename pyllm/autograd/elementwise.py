@@ -42,14 +42,12 @@ class Elementwise(Variable):
     def log(self) -> "Tensor":
         """Natural logarithm: -inf at 0, NaN below."""
         x = self._real()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            y = evaluate(np.log, x)
+        y = evaluate(np.log, x)
         return self._of_input("log", y, lambda g: _quotient(g, x))
 
     def sqrt(self) -> "Tensor":
         """Square root: NaN below 0; the slope at 0 is infinite."""
-        with np.errstate(invalid="ignore"):
-            y = evaluate(np.sqrt, self._real())
+        y = evaluate(np.sqrt, self._real())
         return self._of_result("sqrt", y, lambda g: _quotient(g, 2 * widen(y)))
 
     def sin(self) -> "Tensor":
@@ -152,12 +150,11 @@ class Elementwise(Variable):
 
 def _times(g: Array, slope: Array) -> Array:
     """g slope, `slope` being ours to write to, and rounded once."""
-    return cast(np.multiply(slope, g, out=slope), g.dtype)
+    return cast(evaluate(np.multiply, slope, g, out=slope), g.dtype)
 
 
 def _quotient(g: Array, x: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return evaluate(np.divide, g, x, dtype=g.dtype)
+    return evaluate(np.divide, g, x, dtype=g.dtype)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -130,5 +130,4 @@ def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
 
 
 def _divided(x: Array, count: int | Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return evaluate(np.divide, x, np.asarray(count, x.dtype))
+    return evaluate(np.divide, x, np.asarray(count, x.dtype))

@@ -171,7 +171,7 @@ class Variable:
         buffer, add = self.take_buffer()
         if buffer is not None:
             if add:
-                np.add(buffer, gradient, out=buffer, casting="same_kind")
+                evaluate(np.add, buffer, gradient, out=buffer)
             else:
                 np.copyto(buffer, gradient, casting="same_kind")
         elif self.grad is None:
