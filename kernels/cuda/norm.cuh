@@ -8,6 +8,7 @@
 // mean and variance in one pass (Chan et al., 1979). Statistics are those of s as it is stored.
 #pragma once
 
+#include "dtype.h"
 #include "norm.h"
 #include "rows.cuh"
 
@@ -30,7 +31,7 @@ PYLLM_DEVICE void load_sum(float (&s)[W], const NormForward& a, int64_t row, int
 template <class T, int W>
 PYLLM_DEVICE void store_normalised(float (&s)[W], const NormForward& a, int64_t row, int64_t i,
                                    float mean, float rstd) {
-  const bool wide = a.parameter_dtype == 0;
+  const bool wide = a.parameter_dtype == kFloat32;
   float p[W];
 #pragma unroll
   for (int k = 0; k < W; ++k) s[k] = (s[k] - mean) * rstd;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "columns.cuh"
+#include "dtype.h"
 #include "norm.h"
 #include "rows.cuh"
 
@@ -28,7 +29,7 @@ struct NormVector {
     weigh(a, i);
   }
   PYLLM_DEVICE void weigh(const NormBackward& a, int64_t i) {
-    if (a.weight != nullptr) load_parameter<T, W>(u, a.weight, a.parameter_dtype == 0, i);
+    if (a.weight != nullptr) load_parameter<T, W>(u, a.weight, a.parameter_dtype == kFloat32, i);
 #pragma unroll
     for (int k = 0; k < W; ++k) u[k] = a.weight != nullptr ? u[k] * dy[k] : dy[k];
   }

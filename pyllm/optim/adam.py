@@ -34,8 +34,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
-        state_bits: int = 32,
         *,
+        state_bits: int = 32,
         max_norm: float | None = None,
         maximize: bool = False,
     ) -> None:
@@ -88,8 +88,8 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        state_bits: int = 32,
         *,
+        state_bits: int = 32,
         max_norm: float | None = None,
         maximize: bool = False,
     ) -> None:
@@ -100,7 +100,7 @@ class AdamW(Adam):
             eps,
             weight_decay,
             amsgrad,
-            state_bits,
+            state_bits=state_bits,
             max_norm=max_norm,
             maximize=maximize,
         )

@@ -29,8 +29,8 @@ class Lion(Optimizer):
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
-        state_bits: int = 32,
         *,
+        state_bits: int = 32,
         max_norm: float | None = None,
         maximize: bool = False,
     ) -> None:

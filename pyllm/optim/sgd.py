@@ -31,8 +31,8 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
-        state_bits: int = 32,
         *,
+        state_bits: int = 32,
         max_norm: float | None = None,
         maximize: bool = False,
     ) -> None:
