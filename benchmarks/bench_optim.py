@@ -1,9 +1,9 @@
 """Optimizers on the 124M parameters of GPT-2 small against torch's.
 
 A step of AdamW moves 28 bytes a parameter: reads gradient, parameter and two moments, writes three
-of them; 16 where the moments take a byte each. Clipping reads the gradient once more. Adafactor, 24,
-reads the gradient three times, since each of its passes needs the whole result of the one before,
-and the parameter twice.
+of them; 16 where the moments take a byte each. Clipping reads the gradient once more. Adafactor
+moves 24: it reads the gradient three times, since each of its passes needs the whole result of the
+one before, and the parameter twice.
 
 States, bytes a parameter: AdamW 8, with 8 bits 2.03 (the scales), Adafactor 0.01.
 """

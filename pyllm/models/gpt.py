@@ -10,69 +10,19 @@ one chunked op. Decoding appends to a key/value cache.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyllm import nn, ops, random
+from pyllm import nn, ops
 from pyllm.autograd import Tensor, no_grad
-from pyllm.models.cache import Cache
 from pyllm.models.config import ACTIVATIONS, GPTConfig
 from pyllm.models.pretrained import DTYPES, load_weights, save_weights
 from pyllm.nn import functional as F
 
-Attend = Callable[[Tensor], Tensor]  # packed query, key, value (batch, seq, 3 * width) -> y
-
-
-class Attention(nn.Module):
-    """The two projections around attention; query, key and value are one product."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd)
-        self.out = nn.Linear(config.n_embd, config.n_embd)
-
-    def forward(self, x: Tensor, attend: Attend) -> Tensor:
-        return self.out(attend(self.qkv(x)))
-
-
-class MLP(nn.Module):
-    """down(activation(up(x)))."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.up = nn.Linear(config.n_embd, config.inner)
-        self.down = nn.Linear(config.inner, config.n_embd)
-        self.activation = ACTIVATIONS[config.activation_function]
-
-    def forward(self, x: Tensor) -> Tensor:
-        up = F.linear(x, self.up.weight, self.up.bias, activation=self.activation)
-        return self.down(up)
-
-
-class Block(nn.Module):
-    """One layer; takes and gives the residual stream as (x, delta)."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
-        self.attention = Attention(config)
-        self.norm2 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
-        self.mlp = MLP(config)
-        self.dropout = config.resid_pdrop
-
-    def forward(self, x: Tensor, delta: Tensor | None, attend: Attend) -> tuple[Tensor, Tensor]:
-        if delta is None:
-            normed = self.norm1(x)
-        else:
-            normed, x = self.norm1(x, residual=delta)
-        p = self.dropout if self.training else 0.0
-        attended = F.dropout(self.attention(normed, attend), p)
-        normed, x = self.norm2(x, residual=attended)
-        return x, F.dropout(self.mlp(normed), p)
+Cache = list[nn.KVCache]  # one a layer
 
 
 class GPT(nn.Module):
@@ -94,21 +44,21 @@ class GPT(nn.Module):
         with nn.init.skip_init():
             self.wte = nn.Embedding(config.vocab_size, config.n_embd)
             self.wpe = nn.Embedding(config.n_positions, config.n_embd)
-            self.blocks = nn.ModuleList([Block(config) for _ in range(config.n_layer)])
+            self.blocks = nn.ModuleList([_block(config) for _ in range(config.n_layer)])
             self.norm = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
             if not config.tie_word_embeddings:
                 self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self._initialize()
+        nn.init.gpt2_(self, config.n_layer, std=config.initializer_range)
         self.to(DTYPES[dtype])
 
-    def hidden(self, ids: npt.NDArray[np.integer], attend: Attend | None = None) -> Tensor:
+    def hidden(self, ids: npt.NDArray[np.integer]) -> Tensor:
         """Final states (batch, seq, n_embd) of ids (batch, seq).
 
         Raises:
             ValueError: ids of a wrong rank, or longer than the context.
         """
         ids = self._check(ids)
-        return self._run(ids, np.arange(ids.shape[1], dtype=np.int32), attend or self._attend)
+        return self._run(ids, np.arange(ids.shape[1], dtype=np.int32))
 
     def forward(self, ids: npt.NDArray[np.integer]) -> Tensor:
         """Logits (batch, seq, vocab_size) of ids (batch, seq); errors as `hidden`."""
@@ -135,15 +85,9 @@ class GPT(nn.Module):
         """Tokens that the model can see at once."""
         return self.config.n_positions
 
-    def num_parameters(self) -> int:
-        return sum(p.data.size for p in self.parameters())
-
     def new_cache(self, sequences: int, capacity: int) -> Cache:
         """An empty key/value cache for `next_logits`."""
-        c = self.config
-        return Cache(
-            c.n_layer, sequences, capacity, c.n_head, c.head_dim, self.wte.weight.data.dtype
-        )
+        return [block.attention.new_cache(sequences, capacity) for block in self.blocks]
 
     def next_logits(
         self,
@@ -161,15 +105,13 @@ class GPT(nn.Module):
             ValueError: as `hidden`, or no room in the cache.
         """
         ids = self._check(ids)
+        layers = [layer.select(rows) for layer in cache]
         if restart:
-            cache.lengths[rows] = 0
-        before, new = cache.lengths[rows], ids.shape[1]
-        if before.max(initial=0) + new > cache.capacity:
-            raise ValueError(f"cache: room for {cache.capacity} tokens, asked for more")
+            for layer in layers:
+                layer.reset()
+        positions = layers[0].lengths[:, None] + np.arange(ids.shape[1], dtype=np.int32)
         with no_grad():
-            positions = before[:, None] + np.arange(new, dtype=np.int32)
-            last = self._run(ids, positions, CachedAttention(self.config, cache, rows)).data[:, -1]
-            cache.advance(rows, new)
+            last = self._run(ids, positions, layers).data[:, -1]
             logits: Any = ops.linear(last, self._output_weight.data)
             return logits.astype(np.float32, copy=False)
 
@@ -201,22 +143,18 @@ class GPT(nn.Module):
         load_weights(Path(folder), self._arrays())
 
     def _run(
-        self, ids: npt.NDArray[np.integer], positions: npt.NDArray[Any], attend: Any
+        self,
+        ids: npt.NDArray[np.integer],
+        positions: npt.NDArray[Any],
+        cache: Cache | None = None,
     ) -> Tensor:
         x = F.embedding_sum(ids, self.wte.weight, positions, self.wpe.weight)
         x = F.dropout(x, self.config.embd_pdrop if self.training else 0.0)
         delta = None
         for layer, block in enumerate(self.blocks):
-            x, delta = block(x, delta, lambda qkv, layer=layer: attend(qkv, layer))
+            own = None if cache is None else nn.BlockCache(cache[layer])
+            x, delta = block.stream(x, delta, cache=own)
         return self.norm(x, residual=delta)[0]
-
-    def _attend(self, qkv: Tensor, layer: int) -> Tensor:
-        p = self.config.attn_pdrop if self.training else 0.0
-        return F.attention_packed(qkv, self.config.n_head, dropout_p=p, scale=self._scale)
-
-    @property
-    def _scale(self) -> float | None:
-        return None if self.config.scale_attn_weights else 1.0
 
     @property
     def _output_weight(self) -> nn.Parameter:
@@ -235,40 +173,16 @@ class GPT(nn.Module):
             )
         return ids
 
-    def _initialize(self) -> None:
-        """Normal weights, zero biases; smaller where a product ends in the residual stream."""
-        spread = self.config.initializer_range
-        for name, parameter in self.named_parameters():
-            if parameter.data.ndim < 2:
-                continue  # norms are ones and zeros, biases zeros
-            ends = name.endswith(("attention.out.weight", "mlp.down.weight"))
-            scale = spread / (2 * self.config.n_layer) ** 0.5 if ends else spread
-            noise = random.generator().normal(0.0, scale, parameter.data.shape)
-            parameter.data[...] = noise.astype(parameter.data.dtype)
 
-
-class CachedAttention:
-    """Attention of new tokens over what the cache holds, which they join."""
-
-    def __init__(self, config: GPTConfig, cache: Cache, rows: list[int]) -> None:
-        self._config, self._cache, self._rows = config, cache, rows
-
-    def __call__(self, qkv: Tensor, layer: int) -> Tensor:
-        c, cache, rows = self._config, self._cache, self._rows
-        batch, new, _ = qkv.data.shape
-        packed = qkv.data.reshape(batch, new, 3, c.n_head, c.head_dim)
-        query, key, value = packed[:, :, 0], packed[:, :, 1], packed[:, :, 2]
-        cache.write(layer, rows, key, value)
-        scale = None if c.scale_attn_weights else 1.0
-        if not cache.lengths[rows].any():
-            y: Any = ops.attention(query, key, value, causal=True, scale=scale)
-        else:
-            y = ops.attention_decode(
-                query,
-                cache.keys[layer],
-                cache.values[layer],
-                cache.lengths[rows] + np.int32(new),
-                block_table=np.asarray(rows, np.int32)[:, None],
-                scale=scale,
-            )
-        return Tensor(y.reshape(batch, new, c.n_embd))
+def _block(config: GPTConfig) -> nn.TransformerBlock:
+    return nn.TransformerBlock(
+        config.n_embd,
+        config.n_head,
+        inner_size=config.inner,
+        activation=ACTIVATIONS[config.activation_function],
+        eps=config.layer_norm_epsilon,
+        dropout=config.resid_pdrop,
+        attention_dropout=config.attn_pdrop,
+        causal=True,
+        scale=None if config.scale_attn_weights else 1.0,
+    )

@@ -157,8 +157,7 @@ class MultiHeadAttention(Module):
     ) -> Tensor:
         query = self.query(x).reshape(*x.shape[:-1], self.num_heads, self.head_dim)
         if cache is not None and not cache.is_empty:
-            length = int(cache.lengths[0])
-            key, value = Tensor(cache.keys[:, :length]), Tensor(cache.values[:, :length])
+            key, value = map(Tensor, cache.held())
         elif context is None:
             raise ValueError("context: cross-attention needs one, or a cache that has seen it")
         else:
@@ -174,8 +173,8 @@ class MultiHeadAttention(Module):
             raise ValueError("cache: tokens that see later ones cannot be generated one by one")
         batch, new, _ = qkv.shape
         heads = qkv.data.reshape(batch, new, -1, self.head_dim)
-        ends = self.num_heads, self.num_heads + self.num_kv_heads
-        query, key, value = np.split(heads, ends, axis=2)
+        keys, values = self.num_heads, self.num_heads + self.num_kv_heads
+        query, key, value = heads[:, :, :keys], heads[:, :, keys:values], heads[:, :, values:]
         if self.rotary is not None:
             if positions is None:
                 positions = cache.lengths[:, None] + np.arange(new)
@@ -194,7 +193,14 @@ class MultiHeadAttention(Module):
         if starts:
             y = ops.attention(query, key, value, causal=True, **options)
         else:
-            y = ops.attention_decode(query, cache.keys, cache.values, cache.lengths, **options)
+            y = ops.attention_decode(
+                query,
+                cache.keys,
+                cache.values,
+                cache.lengths,
+                block_table=cache.block_table,
+                **options,
+            )
         return Tensor(y.reshape(batch, new, -1))
 
 

@@ -126,24 +126,18 @@ class TransformerBlock(Module):
         Raises:
             ValueError, RuntimeError: as MultiHeadAttention.
         """
-        own: dict[str, Any] = {
-            "key_padding_mask": key_padding_mask,
-            "bias": bias,
-            "positions": positions,
-            "cu_seqlens": cu_seqlens,
-            "cache": None if cache is None else cache.attention,
-        }
-        other: dict[str, Any] = {
-            "context": context,
-            "key_padding_mask": context_padding_mask,
-            "cu_seqlens": cu_seqlens,
-            "cu_seqlens_context": cu_seqlens_context,
-            "cache": None if cache is None else cache.cross_attention,
-        }
-        if self.cross_attention is None and context is not None:
-            raise ValueError("context: the block has no cross-attention; give it context_size")
+        own, other = self._arguments(
+            context,
+            key_padding_mask=key_padding_mask,
+            context_padding_mask=context_padding_mask,
+            bias=bias,
+            positions=positions,
+            cu_seqlens=cu_seqlens,
+            cu_seqlens_context=cu_seqlens_context,
+            cache=cache,
+        )
         if self.pre_norm:
-            x, delta = self.stream(x, None, own, other)
+            x, delta = self._pre_norm(x, None, own, other)
             return x + delta
         x = self.norm1(self._drop(self.attention(x, **own)), residual=x)[0]
         if self.cross_attention is not None:
@@ -152,13 +146,55 @@ class TransformerBlock(Module):
         return self.norm2(self._drop(self.mlp(x)), residual=x)[0]
 
     def stream(
-        self, x: Tensor, delta: Tensor | None, own: dict[str, Any], other: dict[str, Any]
+        self, x: Tensor, delta: Tensor | None, context: Tensor | None = None, **options: Any
     ) -> Stream:
         """A pre-norm block on the residual stream x + delta, which it gives back likewise.
 
         Args:
-            own, other: arguments of attention and cross-attention.
+            delta: None for 0.
+            context, options: as in `forward`.
+
+        Raises:
+            ValueError: a post-norm block has no such stream; or as `forward`.
         """
+        if not self.pre_norm:
+            raise ValueError("stream: a post-norm block normalises its residual stream")
+        return self._pre_norm(x, delta, *self._arguments(context, **options))
+
+    def _arguments(
+        self,
+        context: Tensor | None,
+        *,
+        key_padding_mask: Array | None = None,
+        context_padding_mask: Array | None = None,
+        bias: Tensor | Array | None = None,
+        positions: Array | None = None,
+        cu_seqlens: Array | None = None,
+        cu_seqlens_context: Array | None = None,
+        cache: BlockCache | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What attention and cross-attention are called with."""
+        if self.cross_attention is None and context is not None:
+            raise ValueError("context: the block has no cross-attention; give it context_size")
+        own = {
+            "key_padding_mask": key_padding_mask,
+            "bias": bias,
+            "positions": positions,
+            "cu_seqlens": cu_seqlens,
+            "cache": None if cache is None else cache.attention,
+        }
+        other = {
+            "context": context,
+            "key_padding_mask": context_padding_mask,
+            "cu_seqlens": cu_seqlens,
+            "cu_seqlens_context": cu_seqlens_context,
+            "cache": None if cache is None else cache.cross_attention,
+        }
+        return own, other
+
+    def _pre_norm(
+        self, x: Tensor, delta: Tensor | None, own: dict[str, Any], other: dict[str, Any]
+    ) -> Stream:
         if delta is None:
             normed = self.norm1(x)
         else:

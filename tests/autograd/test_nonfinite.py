@@ -1,4 +1,4 @@
-"""Overflow and division by zero: the values of IEEE 754, forward and backward, without a warning."""
+"""Overflow and division by zero: the values of IEEE 754, forward and backward, no warnings."""
 
 import warnings
 

@@ -42,6 +42,14 @@ def test_cached_tokens_see_what_whole_sequences_see(name, rng):
         parts += [attention(x[:, i : i + 1], cache=cache).data for i in range(9, 12)]
     np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=3e-6)
     cache.reset()
+    with no_grad():  # some of the sequences, in an order of their own
+        some = cache.select([2, 0])
+        first = attention(x[[2, 0], :7], cache=some).data
+        np.testing.assert_allclose(first, whole[[2, 0], :7], atol=3e-6)
+        one = attention(x[2:, 7:8], cache=cache.select([2])).data
+        np.testing.assert_allclose(one, whole[2:, 7:8], atol=3e-6)
+        np.testing.assert_array_equal(cache.lengths, [7, 0, 8])
+    cache.reset()
     with no_grad():
         np.testing.assert_allclose(attention(x, cache=cache).data, whole, atol=3e-6)
         with pytest.raises(ValueError, match="cache: holds 12 of 12 tokens, no room for 1 more"):

@@ -88,5 +88,7 @@ def test_errors(rng):
         TransformerBlock(8, 2, norm="batch")
     with pytest.raises(ValueError, match="dropout: expected a probability"):
         TransformerBlock(8, 2, dropout=1.5)
+    with pytest.raises(ValueError, match="stream: a post-norm block"):
+        TransformerBlock(8, 2, pre_norm=False).stream(tokens(rng, 1, 2, 8), None)
     with pytest.raises(ValueError, match="context: the block has no cross-attention"):
         TransformerBlock(8, 2)(tokens(rng, 1, 2, 8), tokens(rng, 1, 2, 8))

@@ -15,7 +15,7 @@ def linear(
     recording = is_recording() and (x.requires_grad or weight.requires_grad or needs_bias)
     need_dx, need_dweight = x.requires_grad, weight.requires_grad
     save = activation is not None and recording
-    source, versions = keep(x, need_dweight)
+    source, versions = keep(x, recording and need_dweight)
     result = ops.linear(
         x.data,
         weight.data,
