@@ -9,6 +9,7 @@ from pyllm.ops.activation import gelu, gelu_backward, relu, relu_backward, silu,
 from pyllm.ops.adafactor import adafactor_step
 from pyllm.ops.adam import adam_step, adamw_step
 from pyllm.ops.attention import attention, attention_backward, attention_decode
+from pyllm.ops.backend import set_backend, use_backend
 from pyllm.ops.blockwise import Blockwise, dequantize_blockwise, quantize_blockwise
 from pyllm.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.ops.dropout import dropout, dropout_backward
@@ -65,6 +66,7 @@ __all__ = [
     "rotary",
     "rotary_backward",
     "rotary_cache",
+    "set_backend",
     "sgd_step",
     "silu",
     "silu_backward",
@@ -73,4 +75,5 @@ __all__ = [
     "sum_of_squares",
     "swiglu",
     "swiglu_backward",
+    "use_backend",
 ]

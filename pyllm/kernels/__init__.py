@@ -1,0 +1,43 @@
+"""The GPU kernels written in Python: `kernels/triton` of the source tree is installed here."""
+
+import logging
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_here = Path(__file__).parent
+if not (_here / "triton").is_dir():  # a source tree, where they stand at the top
+    __path__.append(str(_here.parent.parent / "kernels"))
+
+
+@cache
+def load_triton() -> ModuleType:
+    """The Triton kernels, a module with the functions of `pyllm._cpu` that they serve.
+
+    Raises:
+        ImportError: torch or Triton is not installed.
+    """
+    missing = [name for name in ("torch", "triton") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"the Triton back end needs {' and '.join(missing)}: pip install 'pyllm[triton]'"
+        )
+    return import_module("pyllm.kernels.triton")
+
+
+@cache
+def _say_once() -> None:
+    logging.getLogger("pyllm").warning(
+        "torch CUDA tensors are served by the Triton kernels: pyllm was built without CUDA"
+    )
+
+
+def triton_serves(array: Any) -> bool:
+    """Whether the Triton kernels take this CUDA array where the caller chose no back end."""
+    if type(array).__module__.partition(".")[0] != "torch" or find_spec("triton") is None:
+        return False
+    _say_once()
+    return True
