@@ -1,18 +1,24 @@
 """The CUDA attention forward through the emulator, against the float64 reference."""
 
-import ml_dtypes
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from tests.cuda.attention_cases import (
+    BFLOAT16,
+    DTYPES,
+    FLOAT16,
+    FLOAT32,
+    check_forward,
+    problem,
+    run_forward,
+    tensors,
+)
 from tests.cuda.emulator.build import KERNELS
-from tests.cuda.emulator.client import ORDERS, CudaError, Out
-from tests.reference import attention as reference
-from tests.tolerance import roundoff
+from tests.cuda.emulator.client import ORDERS, CudaError
 
 SOURCES = [KERNELS / "attention.cu"]
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-FLOAT16 = np.dtype(np.float16)
-UNLIMITED = 2**61
 # Queries, keys, heads, kv_heads, head_dim.
 SHAPES = [
     (1, 1, 1, 1, 8),
@@ -26,107 +32,145 @@ SHAPES = [
 ]
 
 
-def tensors(rng, shape, dtype, batch=1):
-    queries, keys, heads, kv_heads, dim = shape
-    return (
-        rng.standard_normal((batch, queries, heads, dim)).astype(dtype),
-        rng.standard_normal((batch, keys, kv_heads, dim)).astype(dtype),
-        rng.standard_normal((batch, keys, kv_heads, dim)).astype(dtype),
-    )
+def check(emulator, q, k, v, **options):
+    check_forward(run_forward(emulator, q, k, v, **options), q, k, v, **options)
 
 
-def arguments(q, k, v, *, causal=False, window=None, scale=None, softcap=None):
-    batch, queries, heads, dim = q.shape
-    left, right = window or (None, None)
-    return {
-        "q": q, "k": k, "v": v,
-        "out": Out(q.shape, q.dtype),
-        "lse": Out((batch, heads, queries), np.float32),
-        "batch": batch, "queries": queries, "keys": k.shape[1],
-        "heads": heads, "kv_heads": k.shape[2], "head_dim": dim,
-        "q_strides": element_strides(q), "k_strides": element_strides(k),
-        "v_strides": element_strides(v), "out_strides": element_strides(q),
-        "left": UNLIMITED if left is None else left,
-        "right": 0 if causal else UNLIMITED if right is None else right,
-        "scale": dim**-0.5 if scale is None else scale,
-        "softcap": softcap or 0.0,
-        "dtype": q.dtype,
-    }  # fmt: skip
-
-
-def element_strides(array):
-    return tuple(s // array.itemsize for s in array.strides[:3])
-
-
-def forward(emulator, q, k, v, *, order="forward", order_seed=0, counted=False, **options):
-    return emulator.call(
-        "pyllm_cuda_attention_forward",
-        "AttentionForward",
-        order=order,
-        order_seed=order_seed,
-        counted=counted,
-        **arguments(q, k, v, **options),
-    )
-
-
-def check(result, q, k, v, **options):
-    wide = [x.astype(np.float64) for x in (q, k, v)]
-    out, lse = reference.attention(*wide, **options)
-    u = roundoff(q.dtype)
-    # P is rounded to the storage type before it meets V, and so is the result.
-    bound = 2.02 * u * np.abs(wide[2]).max(initial=0) + 1e-5
-    got = result["out"].astype(np.float64)
-    np.testing.assert_array_less(np.abs(got - out), bound)
-    seen = np.isfinite(lse)
-    np.testing.assert_array_equal(np.isneginf(result["lse"]), ~seen)
-    np.testing.assert_allclose(result["lse"][seen], lse[seen], rtol=4e-6, atol=4e-6)
-    np.testing.assert_array_equal(got.transpose(0, 2, 1, 3)[~seen], 0)
-
-
-@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_forward(emulator_for, rng, shape, causal, dtype):
-    q, k, v = tensors(rng, shape, dtype)
-    check(forward(emulator_for("plain", SOURCES), q, k, v, causal=causal), q, k, v, causal=causal)
+    q, k, v, _ = tensors(rng, shape, dtype)
+    check(emulator_for("plain", SOURCES), q, k, v, causal=causal)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"window": (20, 0)},
-        {"window": (3, 70)},
-        {"softcap": 2.0},
-        {"scale": 0.3, "causal": True},
-        {"causal": True, "window": (64, None)},
-    ],
-    ids=str,
-)
-def test_options(emulator_for, rng, options):
-    q, k, v = tensors(rng, (100, 230, 2, 1, 64), BFLOAT16, batch=2)
-    check(forward(emulator_for("plain", SOURCES), q, k, v, **options), q, k, v, **options)
+def option_cases(rng, batch, heads, tq, tk):
+    """Each option alone and all together."""
+    bias = rng.standard_normal((batch, heads, tq, tk)).astype(np.float32)
+    mask = rng.random((batch, tk)) < 0.7
+    slopes = rng.random((batch, heads)).astype(np.float32) / 4
+    cases = {
+        "window": {"window": (20, 0)},
+        "two-sided window": {"window": (3, 70)},
+        "causal window": {"causal": True, "window": (64, None)},
+        "scale": {"scale": 0.3, "causal": True},
+        "softcap": {"softcap": 2.0},
+        "bias": {"bias": bias},
+        "bias of a head": {"bias": bias[:1, :, :, :].astype(BFLOAT16)},
+        "bias of a key": {"bias": bias[0, :1, :1, :].astype(FLOAT16)},
+        "key mask": {"key_padding_mask": mask},
+        "alibi": {"alibi_slopes": slopes[0]},
+        "dropout": {"dropout_p": 0.3, "seed": 2**40 + 5, "stream": 7},
+    }
+    cases["all"] = {
+        "window": (90, 40), "softcap": 3.0, "bias": bias, "key_padding_mask": mask,
+        "alibi_slopes": slopes, "dropout_p": 0.2, "seed": 3, "stream": 2**33,
+    }  # fmt: skip
+    return cases
+
+
+OPTIONS = list(option_cases(np.random.default_rng(0), 1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options(emulator_for, rng, name, dtype):
+    """An odd number of keys, so that rows of the dropout stream begin anywhere in a block."""
+    q, k, v, _ = tensors(rng, (70, 131, 2, 1, 32), dtype, batch=2)
+    check(emulator_for("plain", SOURCES), q, k, v, **option_cases(rng, 2, 2, 70, 131)[name])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("dim", "value_dim"), [(1, 1), (7, 19), (20, 8), (72, 33)])
+def test_any_head_size(emulator_for, rng, dim, value_dim, dtype):
+    """Also sizes whose rows are no multiple of 16 bytes, and values of another size than keys."""
+    q, k, v, _ = tensors(rng, (20, 70, 2, 1, dim), dtype, value_dim=value_dim)
+    check(emulator_for("plain", SOURCES), q, k, v, causal=True)
+
+
+@pytest.mark.parametrize("integers", [np.int32, np.int64])
+def test_packed_sequences_are_attention_of_each(emulator_for, rng, integers):
+    lengths_q, lengths_k = (5, 0, 70, 1), (5, 3, 90, 0)
+    cu_q, cu_k = (np.cumsum([0, *n]).astype(integers) for n in (lengths_q, lengths_k))
+    q, k, v, _ = tensors(rng, (76, 98, 3, 1, 16), FLOAT16)
+    bias = rng.standard_normal((4, 1, 70, 90)).astype(np.float32)
+    options = {"causal": True, "window": (50, None), "alibi_slopes": np.ones(3, np.float32) / 8}
+    result = run_forward(
+        emulator_for("plain", SOURCES), q, k, v,
+        cu_seqlens_q=cu_q, cu_seqlens_k=cu_k, bias=bias, **options,
+    )  # fmt: skip
+    for s in range(4):
+        qs, ks = slice(cu_q[s], cu_q[s + 1]), slice(cu_k[s], cu_k[s + 1])
+        part = {"out": result["out"][:, qs], "lse": result["lse"][:, :, qs]}
+        one = bias[s : s + 1, :, : lengths_q[s], : lengths_k[s]]
+        check_forward(part, q[:, qs], k[:, ks], v[:, ks], bias=one, **options)
+
+
+def test_packed_dropout_counts_all_tokens(emulator_for, rng):
+    cu = np.array([0, 30, 77], np.int32)
+    q, k, v, _ = tensors(rng, (77, 77, 2, 2, 16), FLOAT32)
+    options = {"dropout_p": 0.4, "seed": 9, "stream": 1}
+    result = run_forward(emulator_for("plain", SOURCES), q, k, v, cu_seqlens_q=cu, **options)
+    apart = np.full((77, 77), -np.inf, np.float32)
+    for begin, end in pairwise(cu):
+        apart[begin:end, begin:end] = 0
+    check_forward(result, q, k, v, bias=apart, **options)
+
+
+def test_offsets_out_of_range_touch_nothing_else(emulator_for, rng):
+    q, k, v, _ = tensors(rng, (20, 20, 1, 1, 16), FLOAT16)
+    arguments = problem(q, k, v, cu_seqlens_q=np.array([0, 12, 20], np.int32))
+    arguments["q_starts"] = arguments["k_starts"] = np.array([-3, 2**31 - 1, 5], np.int32)
+    emulator_for("plain", SOURCES).call("pyllm_cuda_attention_forward", "Attention", **arguments)
 
 
 def test_queries_that_see_no_key(emulator_for, rng):
-    """More queries than keys under a causal mask: the first ones see nothing."""
-    q, k, v = tensors(rng, (150, 40, 1, 1, 32), FLOAT16)
-    check(forward(emulator_for("plain", SOURCES), q, k, v, causal=True), q, k, v, causal=True)
+    """More queries than keys under a causal mask; a sequence padded away; a bias of -inf."""
+    q, k, v, _ = tensors(rng, (150, 40, 1, 1, 32), FLOAT16, batch=2)
+    check(emulator_for("plain", SOURCES), q, k, v, causal=True)
+    mask = np.ones((2, 40), bool)
+    mask[1] = False
+    check(emulator_for("plain", SOURCES), q, k, v, key_padding_mask=mask)
+    hidden = np.full((40,), -np.inf, np.float32)
+    check(emulator_for("plain", SOURCES), q, k, v, bias=hidden)
 
 
 def test_no_keys_at_all(emulator_for, rng):
-    q, k, v = tensors(rng, (10, 0, 1, 1, 32), FLOAT16)
-    result = forward(emulator_for("plain", SOURCES), q, k, v)
+    q, k, v, _ = tensors(rng, (10, 0, 1, 1, 32), FLOAT16)
+    result = run_forward(emulator_for("plain", SOURCES), q, k, v)
     np.testing.assert_array_equal(result["out"], 0)
     assert np.isneginf(result["lse"]).all()
 
 
+def test_what_lies_in_padding_does_not_matter(emulator_for, rng):
+    q, k, v, _ = tensors(rng, (9, 100, 1, 1, 32), BFLOAT16)
+    mask = rng.random((1, 100)) < 0.6
+    results = []
+    for filler in (0, np.nan):
+        k[0, ~mask[0]] = v[0, ~mask[0]] = filler
+        results.append(run_forward(emulator_for("plain", SOURCES), q, k, v, key_padding_mask=mask))
+    for name in ("out", "lse"):
+        np.testing.assert_array_equal(results[0][name], results[1][name])
+
+
+def test_nan_reaches_the_queries_that_see_it(emulator_for, rng):
+    q, k, v, _ = tensors(rng, (70, 70, 1, 1, 16), FLOAT32)
+    k[0, 3] = np.nan
+    out = run_forward(emulator_for("plain", SOURCES), q, k, v, causal=True)["out"]
+    assert np.isfinite(out[0, :3]).all()
+    assert np.isnan(out[0, 3:]).all()
+
+
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_sanitized_in_every_order(emulator_for, rng, variant, order):
+@pytest.mark.parametrize(("dtype", "keys"), [(FLOAT32, 101), (BFLOAT16, 201)], ids=str)
+def test_sanitized_in_every_order(emulator_for, rng, variant, order, dtype, keys):
     """Four rounds of the pipeline, ragged at both ends: the same bits in every order."""
-    q, k, v = tensors(rng, (66, 250, 1, 1, 32), BFLOAT16)
-    expected = forward(emulator_for("plain", SOURCES), q, k, v)
-    got = forward(emulator_for(variant, SOURCES), q, k, v, order=order, order_seed=3)
+    q, k, v, _ = tensors(rng, (66, keys, 1, 1, 32), dtype)
+    bias = rng.standard_normal((66, keys)).astype(np.float32)
+    options = {"bias": bias, "dropout_p": 0.1, "key_padding_mask": rng.random((1, keys)) < 0.9}
+    expected = run_forward(emulator_for("plain", SOURCES), q, k, v, **options)
+    got = run_forward(emulator_for(variant, SOURCES), q, k, v, order=order, order_seed=3, **options)
     np.testing.assert_array_equal(got["out"], expected["out"])
     np.testing.assert_array_equal(got["lse"], expected["lse"])
 
@@ -138,8 +182,8 @@ def test_traffic_is_the_minimum(emulator_for, rng, dim, conflicts):
     Bank conflicts: none where a row is a multiple of 128 bytes. Otherwise eight lanes that copy 16
     bytes each go across a row's end, and the padding there puts two of them in the same banks.
     """
-    q, k, v = tensors(rng, (128, 192, 1, 1, dim), BFLOAT16)
-    (counts,) = forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
+    q, k, v, _ = tensors(rng, (128, 192, 1, 1, dim), BFLOAT16)
+    (counts,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
     assert counts["global_read_bytes"] == q.nbytes + 2 * (k.nbytes + v.nbytes)
     assert counts["global_write_bytes"] == q.nbytes + 128 * 4
     assert counts["sectors"] == counts["ideal_sectors"]
@@ -148,21 +192,48 @@ def test_traffic_is_the_minimum(emulator_for, rng, dim, conflicts):
     assert counts["barriers"] == 2 * (2 * 3 + 1)
 
 
+def test_traffic_of_float32(emulator_for, rng):
+    q, k, v, _ = tensors(rng, (128, 96, 1, 1, 64), FLOAT32)
+    (counts,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
+    assert counts["global_read_bytes"] == q.nbytes + 2 * (k.nbytes + v.nbytes)
+    assert counts["global_write_bytes"] == q.nbytes + 128 * 4
+    assert counts["sectors"] == counts["ideal_sectors"]
+    # The accumulators of out, pairs of 8 bytes, meet in the banks on their way out: a wavefront
+    # more for each half warp and pair.
+    assert counts["wavefronts"] - counts["ideal_wavefronts"] == 128 * 64 // 2 // 16
+    assert counts["mma"] == 0
+    assert counts["barriers"] == 2 * (2 * 3 + 1)
+
+
+def test_a_bias_is_read_once(emulator_for, rng):
+    q, k, v, _ = tensors(rng, (128, 192, 1, 1, 64), BFLOAT16)
+    bias = rng.standard_normal((128, 192)).astype(np.float32)
+    (plain,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
+    result = run_forward(emulator_for("plain", SOURCES), q, k, v, bias=bias, counted=True)
+    (counts,) = result.kernels.values()
+    assert counts["global_read_bytes"] - plain["global_read_bytes"] == bias.nbytes
+    assert counts["global_write_bytes"] == plain["global_write_bytes"]
+
+
 @pytest.mark.parametrize(
     "bad",
     [
-        {"head_dim": 264},
-        {"head_dim": 12},
+        {"head_dim": 257},
+        {"value_dim": 0},
         {"kv_heads": 3},
-        {"dtype": 0},
+        {"dtype": 3},
         {"left": -1},
-        {"q_strides": (4, 4, 4)},
+        {"keys": 2**31},
+        {"softcap": -1.0},
+        {"threshold": 2**32},
+        {"bias_dtype": 7},
+        {"q_starts": np.zeros(2, np.int32)},
     ],
     ids=str,
 )
 def test_bad_arguments_are_refused(emulator_for, rng, bad):
-    q, k, v = tensors(rng, (4, 4, 2, 2, 32), FLOAT16)
+    q, k, v, _ = tensors(rng, (4, 4, 2, 2, 32), FLOAT16)
     with pytest.raises(CudaError, match="error 1"):
         emulator_for("plain", SOURCES).call(
-            "pyllm_cuda_attention_forward", "AttentionForward", **{**arguments(q, k, v), **bad}
+            "pyllm_cuda_attention_forward", "Attention", **{**problem(q, k, v), **bad}
         )

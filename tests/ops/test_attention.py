@@ -24,23 +24,6 @@ def inputs(rng, batch, tq, tk, heads, kv_heads, dim, value_dim=None, dtype=np.fl
     return [rng.normal(size=shape).astype(dtype) for shape in shapes]
 
 
-def score_terms(query, key, options):
-    """One plus the largest sum of absolute terms of a row's scores, (batch, heads, Tq, 1).
-
-    A probability's relative error is the absolute one of its score, which is a rounding error of
-    the score's terms.
-    """
-    scale = options.get("scale") or query.shape[3] ** -0.5
-    plain = {"scale": abs(scale)}
-    if options.get("bias") is not None:
-        bias = abs(np.asarray(options["bias"], np.float64))
-        plain["bias"] = np.where(np.isfinite(bias), bias, 0)
-    if options.get("alibi_slopes") is not None:
-        plain["alibi_slopes"] = -options["alibi_slopes"]
-    terms, _ = reference.scores(abs(query), abs(key), **plain)
-    return 1 + terms.max(axis=-1, keepdims=True, initial=0)
-
-
 def all_results(query, key, value, grad, **options):
     """(results, references, scales) by name."""
     need_dbias = options.get("bias") is not None
@@ -59,36 +42,7 @@ def all_results(query, key, value, grad, **options):
         out=expected_out,
         lse=expected_lse,
     )
-    return got, expected, scales(query, key, value, grad, **options)
-
-
-def scales(query, key, value, grad, dropout_p=0.0, seed=0, stream=0, **options):
-    """What each result's terms sum to in absolute value: the scale of its rounding error."""
-    s, _ = reference.scores(query, key, **options)
-    p, lse = reference.softmax_lse(s)
-    mask = reference.keep(p.shape, dropout_p, seed, stream)
-    q, k, v, g = (abs(np.asarray(x, np.float64)) for x in (query, key, value, grad))
-    terms = score_terms(q, k, options)
-    batch, _, heads, dim = q.shape
-    kv_heads = k.shape[2]
-    k, v = (np.repeat(x, heads // kv_heads, axis=2) for x in (k, v))
-    p = p * terms
-    dp = np.einsum("bihd,bjhd->bhij", g, v) * mask
-    ds = p * (dp + (p * dp).sum(axis=-1, keepdims=True))
-    dc = ds * abs(options.get("scale") or dim**-0.5)
-
-    def by_group(x):
-        return x.reshape(batch, x.shape[1], kv_heads, heads // kv_heads, x.shape[3]).sum(axis=3)
-
-    bias = options.get("bias")
-    return {
-        "out": np.einsum("bhij,bjhd->bihd", p * mask, v),
-        "lse": terms[..., 0] + np.where(np.isfinite(lse), abs(lse), 0),
-        "dq": np.einsum("bhij,bjhd->bihd", dc, k),
-        "dk": by_group(np.einsum("bhij,bihd->bjhd", dc, q)),
-        "dv": by_group(np.einsum("bhij,bihd->bjhd", p * mask, g)),
-        "dbias": None if bias is None else reference.unbroadcast(ds, np.shape(bias)),
-    }
+    return got, expected, reference.scales(query, key, value, grad, **options)
 
 
 def check(query, key, value, grad, **options):

@@ -46,7 +46,7 @@ class EmulatorReport(Exception):
 
 
 def argument_struct(header_text: str, name: str) -> type[ctypes.Structure]:
-    """The struct `name` of a launcher's header: scalars, pointers and arrays of either."""
+    """The struct `name` of a launcher's header: scalars, pointers, arrays of either, structs."""
     found = re.search(rf"struct {name} \{{(.*?)\n\}};", header_text, re.DOTALL)
     if found is None:
         raise KeyError(f"no struct {name} in the header")
@@ -58,7 +58,10 @@ def argument_struct(header_text: str, name: str) -> type[ctypes.Structure]:
         declared = re.fullmatch(r"(?:const )?(\w+)(\*?) (.+)", words)
         if declared is None:
             raise ValueError(f"cannot read the field {words!r} of {name}")
-        kind = ctypes.c_void_p if declared[2] else _C_TYPES[declared[1]]
+        if declared[2]:
+            kind = ctypes.c_void_p
+        else:
+            kind = _C_TYPES.get(declared[1]) or argument_struct(header_text, declared[1])
         for field in declared[3].split(","):
             array = re.fullmatch(r"(\w+)\[(\d+)\]", field.strip().lstrip("*"))
             if array:
@@ -167,7 +170,8 @@ class Emulator:
     ) -> Result:
         """Runs a launcher. An array or Out stands for a pointer field, None for a null pointer.
 
-        A list of dicts stands for a pointer to an array of structs: (struct name, [dicts]).
+        A list of dicts stands for a pointer to an array of structs: (struct name, [dicts]). A dict
+        stands for a struct within the struct.
 
         Raises:
             EmulatorReport: the emulator or a sanitizer found something.
@@ -219,14 +223,21 @@ class _Blocks:
         return len(self.buffers) - 1
 
     def pack(self, struct_name: str, args: dict[str, Any], holder: int, prefix: str = "") -> Any:
-        kind = self.emulator._struct(struct_name)
+        return self._pack(self.emulator._struct(struct_name), args, holder, prefix, 0)
+
+    def _pack(
+        self, kind: Any, args: dict[str, Any], holder: int, prefix: str, base: int
+    ) -> ctypes.Structure:
         packed = kind()
         left = dict(args)
         for field, c_type in kind._fields_:
             if field not in left:
-                raise KeyError(f"{struct_name}.{field} is not given")
+                raise KeyError(f"{kind.__name__}.{field} is not given")
             value = left.pop(field)
-            offset = getattr(kind, field).offset
+            offset = base + getattr(kind, field).offset
+            if isinstance(value, dict):
+                setattr(packed, field, self._pack(c_type, value, holder, prefix, offset))
+                continue
             if isinstance(value, Out):
                 target = self._add(prefix + field, value.content(), True)
             elif c_type is ctypes.c_void_p and isinstance(value, np.ndarray):
@@ -240,7 +251,7 @@ class _Blocks:
                 continue
             self.pointers.append((holder, offset, target, 0))
         if left:
-            raise KeyError(f"{struct_name} has no {', '.join(left)}")
+            raise KeyError(f"{kind.__name__} has no {', '.join(left)}")
         return packed
 
     def _add_structs(self, field: str, struct_name: str, items: list[dict[str, Any]]) -> int:

@@ -1,0 +1,113 @@
+"""Problems for the CUDA attention: arrays and options as `pyllm.ops.attention` takes them, and the
+argument structs that stand for them."""
+
+import ml_dtypes
+import numpy as np
+
+from tests.cuda.emulator.client import DTYPE_CODES, Out
+from tests.reference import attention as reference
+from tests.tolerance import roundoff
+
+DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
+FLOAT32, FLOAT16, BFLOAT16 = DTYPES
+UNLIMITED = 2**61
+
+
+def tensors(rng, shape, dtype, batch=1, value_dim=None):
+    """query, key, value, grad; shape: Tq, Tk, heads, kv_heads, head_dim."""
+    tq, tk, heads, kv_heads, dim = shape
+    value_dim = value_dim or dim
+    shapes = [
+        (batch, tq, heads, dim),
+        (batch, tk, kv_heads, dim),
+        (batch, tk, kv_heads, value_dim),
+        (batch, tq, heads, value_dim),
+    ]
+    return [rng.standard_normal(s).astype(dtype) for s in shapes]
+
+
+def element_strides(array, count=3):
+    return tuple(s // array.itemsize for s in array.strides[:count])
+
+
+def broadcast_strides(shape, ndim):
+    """Element strides of a contiguous array of `shape` seen with `ndim` axes."""
+    shape = (1,) * (ndim - len(shape)) + tuple(shape)
+    inner = np.cumprod([1, *shape[:0:-1]])[::-1]
+    return tuple(0 if n == 1 else int(s) for n, s in zip(shape, inner, strict=True))
+
+
+def problem(q, k, v, *, causal=False, window=None, scale=None, bias=None, key_padding_mask=None,
+            alibi_slopes=None, softcap=None, dropout_p=0.0, seed=0, stream=0, cu_seqlens_q=None,
+            cu_seqlens_k=None, out=None, lse=None):  # fmt: skip
+    """The fields of struct Attention; out and lse are outputs unless given. Packed arrays are
+    (1, tokens, heads, dim)."""
+    batch, queries, heads, dim = q.shape
+    out_shape = (*q.shape[:3], v.shape[3])
+    left, right = window or (None, None)
+    packed = cu_seqlens_q is not None
+    if packed and cu_seqlens_k is None:
+        cu_seqlens_k = cu_seqlens_q
+    return {
+        "q": q, "k": k, "v": v,
+        "out": Out(out_shape, q.dtype) if out is None else out,
+        "lse": Out((batch, heads, queries), np.float32) if lse is None else lse,
+        "batch": batch, "queries": queries, "keys": k.shape[1],
+        "heads": heads, "kv_heads": k.shape[2], "head_dim": dim, "value_dim": v.shape[3],
+        "q_strides": element_strides(q), "k_strides": element_strides(k),
+        "v_strides": element_strides(v),
+        "out_strides": broadcast_strides(out_shape, 4)[:3] if q.size else (0, 0, 0),
+        "left": UNLIMITED if left is None else left,
+        "right": 0 if causal else UNLIMITED if right is None else right,
+        "bias": bias,
+        "bias_strides": (0,) * 4 if bias is None else broadcast_strides(bias.shape, 4),
+        "bias_dtype": 0 if bias is None else DTYPE_CODES[bias.dtype],
+        "key_mask": None if key_padding_mask is None else key_padding_mask.astype(np.uint8),
+        "key_mask_strides": (k.shape[1], 1),
+        "alibi": alibi_slopes,
+        "alibi_strides": (0, 0) if alibi_slopes is None
+        else broadcast_strides(alibi_slopes.shape, 2),
+        "q_starts": cu_seqlens_q, "k_starts": cu_seqlens_k,
+        "starts_int64": int(packed and cu_seqlens_q.dtype == np.int64),
+        "sequences": len(cu_seqlens_q) - 1 if packed else 0,
+        "longest_queries": int(np.diff(cu_seqlens_q).max(initial=0)) if packed else 0,
+        "longest_keys": int(np.diff(cu_seqlens_k).max(initial=0)) if packed else 0,
+        "seed": seed, "stream": stream, "threshold": int(dropout_p * 2.0**32),
+        "keep_scale": 1 / (1 - dropout_p),
+        "scale": dim**-0.5 if scale is None else scale,
+        "softcap": softcap or 0.0,
+        "dtype": q.dtype,
+    }  # fmt: skip
+
+
+def run_forward(emulator, q, k, v, *, order="forward", order_seed=0, counted=False, **options):
+    return emulator.call(
+        "pyllm_cuda_attention_forward",
+        "Attention",
+        order=order,
+        order_seed=order_seed,
+        counted=counted,
+        **problem(q, k, v, **options),
+    )
+
+
+def assert_within_roundoff(got, expected, scale, dtype, longest, stored):
+    """|got - expected| <= what float32 sums and `stored` roundings to the storage type may add."""
+    dtype = np.dtype(dtype)
+    stored = 0.0 if dtype == FLOAT32 else stored * roundoff(dtype)
+    bound = ((12 + 2 * longest**0.5) * roundoff(np.float32) + stored) * scale + 1e-7
+    error = np.abs(got.astype(np.float64) - expected)
+    assert (error <= bound).all(), f"{np.nanmax(error / bound):.3g} times the bound"
+
+
+def check_forward(result, q, k, v, **options):
+    """Against the reference: P is rounded to the storage type before it meets V, and so is out."""
+    out, lse = reference.attention(q, k, v, **options)
+    scale = reference.scales(q, k, v, np.zeros((*q.shape[:3], v.shape[3])), **options)
+    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3])
+    assert_within_roundoff(result["out"], out, scale["out"], q.dtype, longest, 2.02)
+    seen = np.isfinite(lse)
+    np.testing.assert_array_equal(np.isneginf(result["lse"]), ~seen)
+    finite = np.where(seen, result["lse"], 0)
+    assert_within_roundoff(finite, np.where(seen, lse, 0), scale["lse"], np.float32, longest, 0)
+    np.testing.assert_array_equal(result["out"].transpose(0, 2, 1, 3)[~seen], 0)
