@@ -1,0 +1,9 @@
+"""Tree ensembles over NumPy: the model, its prediction and what explains it, and how it is grown.
+
+The scikit-learn estimators on top are `pyllm.ensemble`.
+"""
+
+from pyllm.trees.forest import Forest
+from pyllm.trees.tree import Tree
+
+__all__ = ["Forest", "Tree"]

@@ -1,0 +1,265 @@
+"""A forest: trees side by side in one set of arrays, however they were made."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from pyllm.trees.matrix import read_matrix
+from pyllm.trees.predict import find_leaves, sum_leaves
+from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
+from pyllm.trees.validate import check_forest
+
+
+@dataclass
+class Forest:
+    """A model that is a sum, or a mean, of trees: trained, loaded or saved.
+
+    The arrays hold the nodes of all trees one after the other; `Tree` says what a node means. A
+    forest is checked when it is made and must not be changed afterwards; `concat`, slicing
+    (`forest[:best]`) and `dataclasses.replace` make new ones.
+
+    Attributes:
+        n_features: columns of X.
+        n_outputs: columns of the margin.
+        base_score: (n_outputs,) float64, added to every row's margin.
+        tree_offset: (n_trees + 1,) int64; the nodes of tree t are
+            [tree_offset[t], tree_offset[t + 1]), the first one its root.
+        tree_output: (n_trees,) int32, the output that a tree adds to; -1: its leaves are vectors
+            over all outputs.
+        feature, threshold, left, right, default_left, value, gain, cover, count, zero_is_missing,
+            category_offset, category_words, category_bits: as in `Tree`, for all trees; children
+            are numbered within their tree.
+        average: a margin is the mean, not the sum, over the trees that add to it.
+        feature_names: one a feature, or None.
+        float32_input: X is rounded to float32 before it is compared (XGBoost's convention).
+
+    Raises:
+        ValueError: the arrays are not a forest; names the field.
+    """
+
+    n_features: int
+    n_outputs: int
+    base_score: np.ndarray
+    tree_offset: np.ndarray
+    tree_output: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    default_left: np.ndarray
+    value: np.ndarray
+    gain: np.ndarray
+    cover: np.ndarray
+    count: np.ndarray
+    zero_is_missing: np.ndarray
+    category_offset: np.ndarray
+    category_words: np.ndarray
+    category_bits: np.ndarray
+    average: bool = False
+    feature_names: list[str] | None = None
+    float32_input: bool = False
+
+    def __post_init__(self) -> None:
+        self.n_features, self.n_outputs = int(self.n_features), int(self.n_outputs)
+        self.average, self.float32_input = bool(self.average), bool(self.float32_input)
+        self.base_score = as_exactly(self.base_score, np.float64, "base_score")
+        self.tree_offset = as_exactly(self.tree_offset, np.int64, "tree_offset")
+        self.tree_output = as_exactly(self.tree_output, np.int32, "tree_output")
+        for name, dtype in NODE_DTYPES.items():
+            setattr(self, name, as_exactly(getattr(self, name), dtype, name))
+        if self.feature_names is not None:
+            self.feature_names = list(self.feature_names)
+        check_forest(self)
+
+    @classmethod
+    def concat(
+        cls,
+        trees: Sequence[Tree],
+        *,
+        n_features: int,
+        n_outputs: int = 1,
+        base_score: Any = 0.0,
+        tree_output: Any = None,
+        average: bool = False,
+        feature_names: Sequence[str] | None = None,
+        float32_input: bool = False,
+    ) -> "Forest":
+        """A forest of `trees`, in this order.
+
+        Args:
+            trees: any number of trees.
+            base_score: one number, or one an output.
+            tree_output: the output that each tree adds to. Default: -1 (vector leaves) where the
+                trees' values are as wide as the outputs, else the outputs in turn.
+
+        Raises:
+            ValueError: trees of different widths, or as `Forest`.
+        """
+        widths = {tree.value.shape[1] for tree in trees}
+        if len(widths) > 1:
+            raise ValueError(f"trees: expected values of one width, got {sorted(widths)}")
+        if tree_output is None:
+            vectors = n_outputs > 1 and widths == {n_outputs}
+            tree_output = np.full(len(trees), -1) if vectors else np.arange(len(trees)) % n_outputs
+        arrays = {
+            name: np.concatenate([getattr(tree, name) for tree in trees])
+            if trees
+            else np.zeros((0, 1) if name == "value" else 0, dtype)
+            for name, dtype in NODE_DTYPES.items()
+        }
+        sizes = [tree.n_nodes for tree in trees]
+        words = np.cumsum([0] + [len(tree.category_bits) for tree in trees])[:-1]
+        shift = np.repeat(words, sizes)
+        offset = arrays["category_offset"]
+        arrays["category_offset"] = np.where(offset >= 0, offset + shift, offset)
+        return cls(
+            n_features=n_features,
+            n_outputs=n_outputs,
+            base_score=np.broadcast_to(np.asarray(base_score, np.float64), (n_outputs,)).copy(),
+            tree_offset=np.cumsum([0, *sizes]),
+            tree_output=tree_output,
+            **arrays,
+            average=average,
+            feature_names=None if feature_names is None else list(feature_names),
+            float32_input=float32_input,
+        )
+
+    @property
+    def n_trees(self) -> int:
+        return len(self.tree_output)
+
+    def __len__(self) -> int:
+        return self.n_trees
+
+    def tree(self, index: int) -> Tree:
+        """Tree number `index` on its own; negative numbers count from the end.
+
+        Raises:
+            IndexError: there is no such tree.
+        """
+        if not -self.n_trees <= index < self.n_trees:
+            raise IndexError(f"tree: expected below {self.n_trees}, got {index}")
+        index %= self.n_trees
+        nodes = slice(int(self.tree_offset[index]), int(self.tree_offset[index + 1]))
+        arrays = {
+            name: getattr(self, name)[nodes] for name in NODE_DTYPES if name != "category_bits"
+        }
+        offset, words = arrays["category_offset"], arrays["category_words"]
+        split = np.flatnonzero(offset >= 0)
+        pieces = [self.category_bits[offset[i] : offset[i] + words[i]] for i in split]
+        arrays["category_bits"] = np.concatenate([np.zeros(0, np.uint32), *pieces])
+        arrays["category_offset"] = np.full(len(offset), -1, np.int64)
+        arrays["category_offset"][split] = np.cumsum([0, *words[split]])[:-1]
+        return Tree(**arrays)
+
+    def trees(self) -> list[Tree]:
+        """Every tree on its own."""
+        return [self.tree(i) for i in range(self.n_trees)]
+
+    def __getitem__(self, trees: slice) -> "Forest":
+        """The forest of some of the trees: forest[:best], forest[10:20]."""
+        if not isinstance(trees, slice):
+            raise TypeError(f"forest[...]: expected a slice, got {trees!r}; see Forest.tree")
+        return self.with_trees(
+            [self.tree(i) for i in range(self.n_trees)[trees]], self.tree_output[trees]
+        )
+
+    def append(self, *trees: Tree, tree_output: Any = None) -> "Forest":
+        """A forest with more trees at the end; collect trees in a list where there are many."""
+        if tree_output is None:
+            vectors = self.value.shape[1] == self.n_outputs > 1
+            outputs = np.arange(self.n_trees, self.n_trees + len(trees)) % self.n_outputs
+            tree_output = np.full(len(trees), -1) if vectors else outputs
+        return self.with_trees([*self.trees(), *trees], [*self.tree_output, *tree_output])
+
+    def with_trees(self, trees: Sequence[Tree], tree_output: Any = None) -> "Forest":
+        """A forest like this one, of other trees; `tree_output` as in `concat`."""
+        kept = (
+            "n_features",
+            "n_outputs",
+            "base_score",
+            "average",
+            "feature_names",
+            "float32_input",
+        )
+        return Forest.concat(
+            trees, tree_output=tree_output, **{name: getattr(self, name) for name in kept}
+        )
+
+    def predict(
+        self, X: Any, *, first_tree: int = 0, n_trees: int | None = None, absent: float = 0.0
+    ) -> np.ndarray:
+        """Margins: base_score plus what the trees give, before any link function.
+
+        Args:
+            X: (rows, n_features), an array or a SciPy CSR or CSC matrix; NaN is missing.
+            first_tree, n_trees: use [first_tree, first_tree + n_trees); default: all from there.
+            absent: what entries count as that a sparse matrix does not store: 0, or NaN as in
+                XGBoost.
+
+        Returns:
+            (rows, n_outputs) float64. Each is summed in the order of the trees, so the same
+            bits come out at any number of threads and on any instruction set.
+
+        Raises:
+            ValueError: X has another shape or holds no numbers; trees that are not there.
+        """
+        matrix = read_matrix(X, self.n_features, absent=absent)
+        trees = self._range(first_tree, n_trees)
+        return sum_leaves(self, find_leaves(self, matrix, trees), trees)
+
+    def leaves(self, X: Any, *, absent: float = 0.0) -> np.ndarray:
+        """(rows, n_trees) int32: the leaf that a row reaches, as an index within the tree.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        matrix = read_matrix(X, self.n_features, absent=absent)
+        return find_leaves(self, matrix, range(self.n_trees))
+
+    def staged(
+        self, X: Any, *, step: int | None = None, absent: float = 0.0
+    ) -> Iterator[np.ndarray]:
+        """Margins after every `step` trees (default: one round, a tree for each output).
+
+        Yields:
+            (rows, n_outputs) float64, as `predict` of the first trees gives; the last one is for
+            all trees.
+
+        Raises:
+            ValueError: as `predict`, or `step` is below 1.
+        """
+        if step is None:
+            step = 1 if self.value.shape[1] == self.n_outputs else self.n_outputs
+        if step < 1:
+            raise ValueError(f"step: expected at least 1, got {step}")
+        matrix = read_matrix(X, self.n_features, absent=absent)
+        leaves = find_leaves(self, matrix, range(self.n_trees))
+        for end in range(step, self.n_trees + step, step):
+            trees = range(min(end, self.n_trees))
+            yield sum_leaves(self, leaves[:, : len(trees)], trees)
+
+    def _range(self, first_tree: int, n_trees: int | None) -> range:
+        if not 0 <= first_tree <= self.n_trees:
+            raise ValueError(f"first_tree: expected 0 to {self.n_trees}, got {first_tree}")
+        left = self.n_trees - first_tree
+        if n_trees is None:
+            n_trees = left
+        if not 0 <= n_trees <= left:
+            raise ValueError(f"n_trees: expected 0 to {left} from tree {first_tree}, got {n_trees}")
+        return range(first_tree, first_tree + n_trees)
+
+    def __eq__(self, other: object) -> bool:
+        """Same trees, same numbers, same names."""
+        if not isinstance(other, Forest):
+            return NotImplemented
+        for f in fields(self):
+            ours, theirs = getattr(self, f.name), getattr(other, f.name)
+            same = np.array_equal(ours, theirs) if isinstance(ours, np.ndarray) else ours == theirs
+            if not same:
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
