@@ -32,6 +32,11 @@ function(pyllm_add_kernels target)
     endif()
   endforeach()
 
+  # Trees are the same bits on every instruction set: none may fuse a product and a sum.
+  set(exact ${sources})
+  list(FILTER exact INCLUDE REGEX "/csrc/cpu/trees/")
+  set_source_files_properties(${exact} PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+
   # Under a sanitizer compile time counts more than speed.
   set(optimise -O3)
   if(PYLLM_SANITIZE)

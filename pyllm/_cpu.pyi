@@ -7,6 +7,8 @@ from __future__ import annotations
 import collections.abc
 import typing
 
+import numpy
+import numpy.typing
 import typing_extensions
 
 class DLPackExport:
@@ -357,3 +359,51 @@ def swiglu_backward(
     arg4: typing.Any,
     arg5: typing.Any,
 ) -> typing.Any: ...
+def tree_add_leaf_values(margin: typing.Any, leaf: typing.Any, value: typing.Any) -> None: ...
+def tree_goss(
+    gradient: typing.Any,
+    hessian: typing.Any,
+    top_rate: float,
+    other_rate: float,
+    seed: int,
+    stream: int,
+) -> numpy.typing.NDArray[numpy.int32]: ...
+def tree_leaf_quantiles(
+    x: typing.Any,
+    leaf: typing.Any,
+    nodes: int,
+    level: float,
+    weight: typing.Any = None,
+    rows: typing.Any = None,
+) -> typing.Any: ...
+def tree_rank_gradient(
+    gain: str,
+    margin: typing.Any,
+    relevance: typing.Any,
+    query_offset: typing.Any,
+    query_weight: typing.Any,
+    gradient: typing.Any,
+    hessian: typing.Any,
+    sigmoid: float,
+    truncation: int,
+    normalize: bool,
+) -> None: ...
+def tree_row_gradient(
+    loss: str,
+    parameter: float,
+    margin: typing.Any,
+    target: typing.Any,
+    weight: typing.Any,
+    gradient: typing.Any,
+    hessian: typing.Any,
+) -> None: ...
+def tree_sample_rows(
+    n: int, fraction: float, seed: int, stream: int
+) -> numpy.typing.NDArray[numpy.int32]: ...
+def tree_softmax_gradient(
+    margin: typing.Any,
+    target: typing.Any,
+    weight: typing.Any,
+    gradient: typing.Any,
+    hessian: typing.Any,
+) -> None: ...

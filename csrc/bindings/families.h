@@ -19,5 +19,6 @@ void bind_optim(pybind11::module_& m);
 void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
+void bind_tree_objectives(pybind11::module_& m);
 
 }  // namespace pyllm::bind
