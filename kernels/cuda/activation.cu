@@ -112,7 +112,7 @@ extern "C" cudaError_t pyllm_cuda_glu_forward(const GluForward* args, cudaStream
 }
 
 extern "C" cudaError_t pyllm_cuda_glu_backward(const GluBackward* args, cudaStream_t stream) {
-  const GluBackward& a = *args;
+  GluBackward a = *args;
   const bool sums = a.dgate_bias != nullptr || a.dup_bias != nullptr;
   const int64_t sharing = sums ? a.partial_rows : 0;
   if (!valid(a.rows, a.n, a.kind) || (sums && sharing < 1) || sharing > kMaxGridY) {
@@ -122,6 +122,14 @@ extern "C" cudaError_t pyllm_cuda_glu_backward(const GluBackward* args, cudaStre
     using T = decltype(sample);
     constexpr int W = dev::kVecWidth<T>;
     if (a.n == 0) return cudaSuccess;
+    if (!sums && a.gate_bias == nullptr && a.up_bias == nullptr &&
+        one_run(a.rows, a.n,
+                {a.dy_row_stride, a.gate_row_stride, a.up_row_stride, a.dgate_row_stride,
+                 a.dup_row_stride})) {
+      a.n *= a.rows, a.rows = 1;
+      a.dy_row_stride = a.gate_row_stride = a.up_row_stride = a.n;
+      a.dgate_row_stride = a.dup_row_stride = a.n;
+    }
     const bool wide = a.n % W == 0 && rows_aligned<T>(a.dy, a.dy_row_stride) &&
                       rows_aligned<T>(a.gate, a.gate_row_stride) &&
                       rows_aligned<T>(a.up, a.up_row_stride) &&

@@ -7,16 +7,24 @@
 namespace pyllm::dev {
 
 struct Sum {
-  static constexpr float kIdentity = 0.0f;
-  PYLLM_DEVICE static float combine(float a, float b) { return a + b; }
+  static constexpr int kIdentity = 0;
+  template <class T>
+  PYLLM_DEVICE static T combine(T a, T b) {
+    return a + b;
+  }
 };
 struct Max {
   static constexpr float kIdentity = -INFINITY;
   PYLLM_DEVICE static float combine(float a, float b) { return dev::max(a, b); }
 };
+// Of row numbers.
+struct Least {
+  static constexpr int64_t kIdentity = INT64_MAX;
+  PYLLM_DEVICE static int64_t combine(int64_t a, int64_t b) { return a < b ? a : b; }
+};
 
-template <class Op>
-PYLLM_DEVICE float warp_reduce(float value) {
+template <class Op, class T>
+PYLLM_DEVICE T warp_reduce(T value) {
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
     value = Op::combine(value, __shfl_xor_sync(kFullMask, value, offset));
   }
@@ -24,16 +32,16 @@ PYLLM_DEVICE float warp_reduce(float value) {
 }
 
 // Two shuffle trees with a trip through shared memory between them. The second barrier lets the
-// next reduction reuse `scratch` (one float a warp).
-template <class Op, int kThreads>
-PYLLM_DEVICE float block_reduce(float value, const Shared<float>& scratch) {
+// next reduction reuse `scratch` (one element a warp).
+template <class Op, int kThreads, class T>
+PYLLM_DEVICE T block_reduce(T value, const Shared<T>& scratch) {
   constexpr int kWarps = kThreads / kWarpSize;
   static_assert(kThreads % kWarpSize == 0 && kWarps <= kWarpSize);
   value = warp_reduce<Op>(value);
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
   if (lane == 0) sts(scratch + warp, value);
   __syncthreads();
-  value = warp_reduce<Op>(lane < kWarps ? lds(scratch + lane) : Op::kIdentity);
+  value = warp_reduce<Op>(lane < kWarps ? lds(scratch + lane) : static_cast<T>(Op::kIdentity));
   __syncthreads();
   return value;
 }

@@ -30,6 +30,29 @@ PYLLM_DEVICE void store_row(T* row, int64_t i, const float (&from)[W]) {
   }
 }
 
+// A compile-time number of elements, as an argument.
+template <int K>
+struct Width {
+  static constexpr int value = K;
+};
+
+// Thread `rank` of kThreads' share of a row that may start anywhere: visit(Width<K>{}, i) for the
+// K elements from the i-th on. K is W where they start on a multiple of 16 bytes, and 1 for the few
+// elements before the first of those and after the last.
+template <class T, int W, int kThreads, class Visit>
+PYLLM_DEVICE void for_row(const T* row, int64_t n, int rank, Visit&& visit) {
+  int64_t lead = 0;
+  if constexpr (W > 1) {
+    static_assert(W == dev::kVecWidth<T> && 2 * W <= dev::kWarpSize);
+    lead = -(reinterpret_cast<intptr_t>(row) / static_cast<int>(sizeof(T))) & (W - 1);
+    if (lead > n) lead = n;
+  }
+  const int64_t in_vectors = (n - lead) / W * W;
+  if (rank < n - in_vectors) visit(Width<1>{}, rank < lead ? rank : in_vectors + rank);
+#pragma unroll 4
+  for (int64_t i = lead + rank * W; i < lead + in_vectors; i += kThreads * W) visit(Width<W>{}, i);
+}
+
 // Where an array may be of type T or of float32, as parameters are beside 16-bit activations.
 template <class T, int W>
 PYLLM_DEVICE void load_parameter(float (&to)[W], const void* p, bool is_float32, int64_t i) {

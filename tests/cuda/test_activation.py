@@ -174,6 +174,22 @@ def test_each_element_moves_once(emulator_for, rng):
     assert counts["sectors"] == counts["ideal_sectors"] == 5 * x.nbytes // 32
 
 
+def test_narrow_rows_are_one_run(emulator_for, rng):
+    """Where no column has a bias of its own, rows of four leave no thread idle."""
+    emulator = emulator_for("plain", SOURCES)
+    x, dy, up = rng.standard_normal((3, 1024, 4)).astype(FLOAT32)
+    calls = [
+        forward(emulator, "silu", x, counted=True),
+        backward(emulator, "silu", dy, x, counted=True),
+        glu(emulator, "silu", np.concatenate([x, up], 1), counted=True),
+        glu_backward(emulator, "silu", dy, x, up, counted=True),
+    ]
+    blocks = [next(iter(call.kernels.values()))["blocks"] for call in calls]
+    assert blocks == [8, 8, 256, 8]  # packed halves of rows are apart: not one run
+    dgate = dy.astype(np.float64) * up * SLOPE["silu"](x.astype(np.float64))
+    assert_close(calls[3]["dgate"], dgate, ops=OPS, scale=np.abs(dgate) + np.abs(dy * up))
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_empty(emulator_for, shape):
     x, bias = np.zeros(shape, FLOAT32), np.zeros(shape[1], FLOAT32)
