@@ -1,5 +1,7 @@
 """Derivatives of the losses, leaf quantiles and row draws against the reference, and their bits."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,7 +115,7 @@ def test_rank_derivatives_match_the_reference(gain, normalize, truncation, isa, 
     _cpu.tree_rank_gradient(
         gain, s, relevance, offset, None, gradient, hessian, 1.3, truncation, normalize
     )
-    for first, last in zip(offset[:-1], offset[1:]):
+    for first, last in itertools.pairwise(offset):
         g, h = reference.rank_derivatives(
             gain, s[first:last], relevance[first:last], 1.3, truncation, normalize
         )

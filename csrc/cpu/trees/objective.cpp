@@ -20,6 +20,7 @@
 #include "cpu/trees/objective.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "core/parallel.h"
 #include "cpu/trees/portable_math.h"
@@ -67,6 +68,25 @@ void each_row(const RowGradientArgs& a, Rule rule) {
   });
 }
 
+// The loops of softmax over the rows of one class.
+void exp_difference(const double* __restrict margin, const double* __restrict top,
+                    double* __restrict exps, double* __restrict total, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    exps[i] = portable_exp(margin[i] - top[i]);
+    total[i] += exps[i];
+  }
+}
+void class_derivatives(const double* __restrict exps, const double* __restrict inverse,
+                       const double* __restrict weight, const int32_t* __restrict target, int32_t k,
+                       float* __restrict gradient, float* __restrict hessian, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const double p = exps[i] * inverse[i];
+    const double hit = target[i] == k ? 1.0 : 0.0;
+    gradient[i] = static_cast<float>((p - hit) * weight[i]);
+    hessian[i] = static_cast<float>(at_least_smallest(2.0 * p * (1.0 - p)) * weight[i]);
+  }
+}
+
 }  // namespace
 
 void row_gradient(const RowGradientArgs& a) {
@@ -111,15 +131,19 @@ void row_gradient(const RowGradientArgs& a) {
   }
 }
 
-// Rows go through in blocks that stay in the L1 cache: the maximum, the sum, then the results, each
-// a loop along the rows of one class.
+// Rows go through in blocks that stay in the L1 cache, a class at a time: the maximum, the
+// exponentials and their sum, then the results.
 void softmax_gradient(const SoftmaxGradientArgs& a) {
-  constexpr int64_t kBlock = 256;
   const int64_t n = a.n;
+  const int64_t block = std::max<int64_t>(16, 2048 / a.classes);  // exponentials: 16 KiB or so
   parallel_for(n, kGrain / (a.classes + 1) + 1, [&](int64_t begin, int64_t end) {
-    double top[kBlock], total[kBlock];
-    for (int64_t first = begin; first < end; first += kBlock) {
-      const int64_t rows = std::min(kBlock, end - first);
+    std::vector<double> buffer((a.classes + 3) * block);
+    double* top = buffer.data();
+    double* total = top + block;
+    double* scale = total + block;
+    double* exps = scale + block;
+    for (int64_t first = begin; first < end; first += block) {
+      const int64_t rows = std::min(block, end - first);
       std::copy_n(a.margin + first, rows, top);
       for (int64_t k = 1; k < a.classes; ++k) {
         const double* margin = a.margin + k * n + first;
@@ -127,21 +151,17 @@ void softmax_gradient(const SoftmaxGradientArgs& a) {
       }
       std::fill_n(total, rows, 0.0);
       for (int64_t k = 0; k < a.classes; ++k) {
-        const double* margin = a.margin + k * n + first;
-        for (int64_t i = 0; i < rows; ++i) total[i] += portable_exp(margin[i] - top[i]);
+        exp_difference(a.margin + k * n + first, top, exps + k * block, total, rows);
+      }
+      for (int64_t i = 0; i < rows; ++i) total[i] = 1.0 / total[i];
+      if (a.weight) {
+        std::copy_n(a.weight + first, rows, scale);
+      } else {
+        std::fill_n(scale, rows, 1.0);
       }
       for (int64_t k = 0; k < a.classes; ++k) {
-        const double* __restrict margin = a.margin + k * n + first;
-        const int32_t* __restrict target = a.target + first;
-        float* __restrict gradient = a.gradient + k * n + first;
-        float* __restrict hessian = a.hessian + k * n + first;
-        for (int64_t i = 0; i < rows; ++i) {
-          const double p = portable_exp(margin[i] - top[i]) / total[i];
-          const double weight = a.weight ? a.weight[first + i] : 1.0;
-          const double hit = target[i] == static_cast<int32_t>(k) ? 1.0 : 0.0;
-          gradient[i] = static_cast<float>((p - hit) * weight);
-          hessian[i] = static_cast<float>(at_least_smallest(2.0 * p * (1.0 - p)) * weight);
-        }
+        class_derivatives(exps + k * block, total, scale, a.target + first, static_cast<int32_t>(k),
+                          a.gradient + k * n + first, a.hessian + k * n + first, rows);
       }
     }
   });
