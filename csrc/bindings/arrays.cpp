@@ -332,6 +332,38 @@ void require_no_overlap(const Array& out, const Input& in, bool same_view_is_fin
   }
 }
 
+Array broadcast(const Input& a, std::span<const int64_t> shape) {
+  Array view = a.view();
+  view.ndim = static_cast<int>(shape.size());
+  const int missing = view.ndim - a->ndim;
+  for (int i = 0; i < view.ndim; ++i) {
+    const int64_t own = i < missing ? 1 : missing < 0 ? -1 : a->shape[i - missing];
+    if (own != 1 && own != shape[i]) {
+      throw py::value_error(std::string(a.name()) + ": shape " + shape_string(a.shape()) +
+                            " does not broadcast to " + shape_string(shape));
+    }
+    view.shape[i] = shape[i];
+    view.strides[i] = own == 1 ? 0 : a->strides[i - missing];
+  }
+  return view;
+}
+
+std::vector<int64_t> broadcast_shape(const Input& a, const Input& b) {
+  const Input& longer = a->ndim >= b->ndim ? a : b;
+  const Input& shorter = a->ndim >= b->ndim ? b : a;
+  std::vector<int64_t> shape(longer.shape().begin(), longer.shape().end());
+  const int missing = longer->ndim - shorter->ndim;
+  for (int i = 0; i < shorter->ndim; ++i) {
+    int64_t& size = shape[i + missing];
+    if (size == 1) size = shorter->shape[i];
+    if (shorter->shape[i] != 1 && shorter->shape[i] != size) {
+      throw py::value_error(std::string(b.name()) + ": shape " + shape_string(b.shape()) +
+                            " does not broadcast with " + shape_string(a.shape()));
+    }
+  }
+  return shape;
+}
+
 int normalize_axis(int64_t axis, int ndim, const char* name) {
   if (axis < -ndim || axis >= ndim) {
     fail_value(name, std::to_string(axis) + " is out of range for an array of " +

@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/array.h"
 
@@ -77,6 +78,15 @@ inline Output output_like(const Input& like, py::handle out = py::none()) {
 // Throws ValueError if writing `out` could change an element of `in` that is still to be read.
 // The very same view is fine for ops that work in place.
 void require_no_overlap(const Array& out, const Input& in, bool same_view_is_fine);
+
+// Strides that repeat `a` over `shape`, as NumPy broadcasts; throws ValueError where they can't.
+Array broadcast(const Input& a, std::span<const int64_t> shape);
+inline Array broadcast(const Input& a, std::initializer_list<int64_t> shape) {
+  return broadcast(a, std::span(shape.begin(), shape.size()));
+}
+
+// The shape that a and b have together.
+std::vector<int64_t> broadcast_shape(const Input& a, const Input& b);
 
 // Index of an axis in [0, ndim), negative ones counted from the end.
 int normalize_axis(int64_t axis, int ndim, const char* name = "axis");

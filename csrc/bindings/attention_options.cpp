@@ -23,24 +23,6 @@ double number(py::handle object, const char* name) {
   return value;
 }
 
-// Strides that repeat `a` over `shape`, as NumPy broadcasts.
-Array broadcast(const Input& a, std::initializer_list<int64_t> shape) {
-  Array view = a.view();
-  view.ndim = static_cast<int>(shape.size());
-  const int missing = view.ndim - a->ndim;
-  for (int i = 0; i < view.ndim; ++i) {
-    const int64_t full = shape.begin()[i];
-    const int64_t own = i < missing ? 1 : missing < 0 ? -1 : a->shape[i - missing];
-    if (own != 1 && own != full) {
-      fail(std::string(a.name()) + ": shape " + shape_string(a.shape()) +
-           " does not broadcast to " + shape_string(std::span(shape.begin(), shape.size())));
-    }
-    view.shape[i] = full;
-    view.strides[i] = own == 1 ? 0 : a->strides[i - missing];
-  }
-  return view;
-}
-
 // One side of a window: None or -1 is unlimited.
 int64_t window_edge(py::handle edge) {
   if (edge.is_none()) return kUnlimited;

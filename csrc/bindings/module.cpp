@@ -18,6 +18,8 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_matmul(m);
   pyllm::bind::bind_norm(m);
   pyllm::bind::bind_optim(m);
+  pyllm::bind::bind_pointwise(m);
+  pyllm::bind::bind_reduce(m);
   pyllm::bind::bind_rotary(m);
   pyllm::bind::bind_runtime(m);
   pyllm::bind::bind_softmax(m);

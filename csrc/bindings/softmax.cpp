@@ -17,23 +17,6 @@ double checked_temperature(double temperature) {
   return temperature;
 }
 
-// Strides that repeat `a` over `shape`, as NumPy broadcasts.
-Array broadcast(const Input& a, std::span<const int64_t> shape) {
-  Array view = a.view();
-  view.ndim = static_cast<int>(shape.size());
-  const int missing = view.ndim - a->ndim;
-  for (int i = 0; i < view.ndim; ++i) {
-    const int64_t own = i < missing ? 1 : a->shape[i - missing];
-    if (missing < 0 || (own != 1 && own != shape[i])) {
-      throw py::value_error(std::string(a.name()) + ": shape " + shape_string(a.shape()) +
-                            " does not broadcast to " + shape_string(shape));
-    }
-    view.shape[i] = shape[i];
-    view.strides[i] = own == 1 ? 0 : a->strides[i - missing];
-  }
-  return view;
-}
-
 py::object forward(py::handle x_object, int64_t axis, double temperature, py::handle mask_object,
                    py::handle out, bool log) {
   const Input x(x_object, "x");

@@ -6,6 +6,7 @@
 // in the L1 cache. A broadcast array (a bias) has stride 0 along the axes it lacks.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "core/array.h"
@@ -101,6 +102,10 @@ void elementwise(const std::array<Array, I>& in, const std::array<Array, O>& out
                       const T* p = in[k].template as<T>() + offsets[k] + done * stride;
                       from[k] = stride == 1 ? p : buffer[k];
                       if (stride == 1) continue;
+                      if (stride == 0) {
+                        std::fill_n(buffer[k], n, *p);
+                        continue;
+                      }
                       for (int64_t i = 0; i < n; ++i) buffer[k][i] = p[i * stride];
                     }
                     for (size_t k = 0; k < O; ++k) {

@@ -112,7 +112,9 @@ Vec<T> min(Vec<T> a, Vec<T> b) {
 }
 template <class T>
 Vec<T> abs(Vec<T> a) {
-  return max(a, -a);
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  const auto bits = (typename Vec<T>::Mask)a.v & std::numeric_limits<Bits>::max();
+  return (typename Vec<T>::Native)bits;
 }
 
 template <class T>

@@ -97,4 +97,21 @@ inline Vec<double> log(Vec<double> x) {
   return per_lane(x, [](double a) { return std::log(a); });
 }
 
+// tanh(x) = x + x^3 P(x^2) near 0 (Cephes' polynomial), else sign(x) (1 - 2 / (exp(2 |x|) + 1)).
+inline Vec<float> tanh(Vec<float> x) {
+  const Vec<float> a = abs(x), z = x * x;
+  Vec<float> p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const Vec<float> near = p * z * x + x;
+  const Vec<float> far = Vec<float>(1.0f) - Vec<float>(2.0f) / (exp(a + a) + 1.0f);
+  return select<float>(a < Vec<float>(0.625f), near,
+                       select<float>(x < Vec<float>(0.0f), -far, far));
+}
+inline Vec<double> tanh(Vec<double> x) {
+  return per_lane(x, [](double a) { return std::tanh(a); });
+}
+
 }  // namespace pyllm::PYLLM_ISA

@@ -1,5 +1,6 @@
-"""NumPy for the tape: results in the caching allocator's memory, dtypes as the field mixes them.
+"""Arithmetic for the tape: results in the caching allocator, dtypes as the field mixes them.
 
+Common functions of floats run in kernels of ours (threaded, 16-bit storage too), others in NumPy.
 Sums and other chains of roundings of 16-bit arrays run in float32 and are rounded once, at the end.
 Overflow is inf and 0 / 0 NaN, by IEEE 754 and without NumPy's warnings.
 """
@@ -11,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from pyllm import memory
+from pyllm import _cpu, memory
 
 Array: TypeAlias = npt.NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
@@ -19,7 +20,15 @@ DType: TypeAlias = np.dtype[Any]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT32 = np.dtype(np.float32)
 _SMALL = 4096  # bytes below which NumPy's own memory is as good
+_MAX_DIMS = 8  # of an array that kernels take
 _like: dict[DType, Array] = {}
+
+# NumPy's functions that have a kernel, by their number of operands.
+_KERNELS: tuple[dict[np.ufunc, str], ...] = (
+    {f: f.__name__ for f in (np.negative, np.absolute, np.sqrt, np.exp, np.log, np.tanh)},
+    {f: f.__name__ for f in (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)},
+)
+_REDUCTIONS: dict[np.ufunc, str] = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
 
 
 def is_float(dtype: DType) -> bool:
@@ -78,17 +87,35 @@ def evaluate(
     Args:
         out: where to write the result, in its own dtype; may be an operand.
     """
-    if out is not None:
-        with np.errstate(all="ignore"):
-            return ufunc(*operands, out=out, casting="same_kind")
-    if dtype is None:
-        dtype = operands[0].dtype
-        for operand in operands[1:]:
-            dtype = promote(dtype, operand.dtype)
-    operands = tuple(cast(x, dtype) for x in operands)
-    shape = operands[0].shape if len(operands) == 1 else np.broadcast(*operands).shape
+    if out is None:
+        if dtype is None:
+            dtype = operands[0].dtype
+            for operand in operands[1:]:
+                dtype = promote(dtype, operand.dtype)
+        operands = tuple(cast(np.asarray(x), dtype) for x in operands)
+    kernel = _KERNELS[len(operands) - 1].get(ufunc)
+    if kernel is not None and _has_kernels(*operands, *(() if out is None else (out,))):
+        if len(operands) == 1:
+            return _cpu.pointwise_unary(kernel, operands[0], out)
+        return _cpu.pointwise_binary(kernel, operands[0], operands[1], out)
     with np.errstate(all="ignore"):
-        return ufunc(*operands, out=empty(shape, dtype))
+        if out is not None:
+            return ufunc(*operands, out=out, casting="same_kind")
+        shape = operands[0].shape if len(operands) == 1 else np.broadcast(*operands).shape
+        return ufunc(*operands, out=empty(shape, operands[0].dtype))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) of floats."""
+    if _has_kernels(x):
+        return _cpu.pointwise_unary("sigmoid", x)
+    return _cpu.pointwise_unary("sigmoid", x.reshape(-1)).reshape(x.shape)
+
+
+def _has_kernels(*arrays: Array) -> bool:
+    """Floats of one dtype, and of few enough axes."""
+    dtype = arrays[0].dtype
+    return is_float(dtype) and all(x.dtype == dtype and x.ndim <= _MAX_DIMS for x in arrays)
 
 
 def compare(ufunc: np.ufunc, *operands: Array) -> Array:
@@ -121,13 +148,40 @@ def widen(array: Array) -> Array:
 
 def add_up(array: Array, axes: Sequence[int] | None, keepdims: bool = False) -> Array:
     """Sum over axes (None: all), accumulated in float32 or wider; the accumulator's dtype."""
-    dtype = array.dtype
-    wide: DType = FLOAT32 if dtype.itemsize == 2 and is_float(dtype) else dtype
-    if dtype.kind in "bui":
-        wide = np.dtype(np.int64)
-    with np.errstate(all="ignore"):
-        total: Any = np.sum(array, None if axes is None else tuple(axes), wide, keepdims=keepdims)
+    total: Any = _reduced(np.add, array, axes, keepdims)
+    if total is None:
+        dtype = array.dtype
+        wide: DType = FLOAT32 if dtype.itemsize == 2 and is_float(dtype) else dtype
+        if dtype.kind in "bui":
+            wide = np.dtype(np.int64)
+        with np.errstate(all="ignore"):
+            total = np.sum(array, None if axes is None else tuple(axes), wide, keepdims=keepdims)
     return np.asarray(total)
+
+
+def extremum(ufunc: np.ufunc, array: Array, axes: Sequence[int]) -> Array:
+    """np.maximum or np.minimum over axes, which stay as size 1; NaN if an element is."""
+    found: Any = _reduced(ufunc, array, axes, True)
+    return np.asarray(
+        ufunc.reduce(array, axis=tuple(axes), keepdims=True) if found is None else found
+    )
+
+
+def _reduced(
+    ufunc: np.ufunc, array: Array, axes: Sequence[int] | None, keepdims: bool
+) -> Array | None:
+    """The reduction by a kernel: over the first or the last axes of contiguous floats."""
+    ndim = array.ndim
+    if not (_has_kernels(array) and array.flags.c_contiguous):
+        return None
+    given = tuple(range(ndim)) if axes is None else tuple(sorted(axes))
+    leading = 0 < len(given) < ndim and given[0] == 0
+    if given != (tuple(range(len(given))) if leading else tuple(range(ndim - len(given), ndim))):
+        return None
+    result = _cpu.reduce(_REDUCTIONS[ufunc], array, len(given), leading)
+    if not keepdims:
+        return result
+    return result.reshape([1 if i in given else n for i, n in enumerate(array.shape)])
 
 
 def fit(gradient: Array, shape: tuple[int, ...], dtype: DType) -> Array:

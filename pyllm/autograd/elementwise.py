@@ -18,9 +18,9 @@ from pyllm.autograd.arrays import (
     cast,
     compare,
     copy,
-    empty,
     evaluate,
     is_float,
+    sigmoid,
     widen,
 )
 from pyllm.autograd.tape import record
@@ -78,7 +78,7 @@ class Elementwise(Variable):
     def sigmoid(self) -> "Tensor":
         """1 / (1 + exp(-x))."""
         x = self._real()
-        y = cast(_sigmoid(widen(x)), x.dtype)
+        y = sigmoid(x)
 
         def backward(g: Array) -> Array:
             wide = widen(y)
@@ -155,14 +155,3 @@ def _times(g: Array, slope: Array) -> Array:
 
 def _quotient(g: Array, x: Array) -> Array:
     return evaluate(np.divide, g, x, dtype=g.dtype)
-
-
-def _sigmoid(x: Array) -> Array:
-    """With the exponential of -|x| alone, which cannot overflow."""
-    e = evaluate(np.absolute, x)
-    np.exp(np.negative(e, out=e), out=e)
-    y = empty(x.shape, x.dtype)
-    np.copyto(y, e)
-    np.copyto(y, 1, where=x >= 0)
-    np.copyto(y, x, where=np.isnan(x))
-    return np.divide(y, np.add(e, 1, out=e), out=y)

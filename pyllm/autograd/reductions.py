@@ -21,6 +21,7 @@ from pyllm.autograd.arrays import (
     cast,
     copy,
     evaluate,
+    extremum,
     is_float,
     widen,
 )
@@ -107,7 +108,7 @@ class Reductions(Variable):
         axes, x = axes_of(axis, self.ndim), self.data
         if any(x.shape[i] == 0 for i in axes):
             raise ValueError(f"{name}: no elements along axis {axis} of shape {x.shape}")
-        kept = np.asarray(ufunc.reduce(x, axis=axes, keepdims=True))
+        kept = extremum(ufunc, x, axes)
 
         def backward(g: Array) -> tuple[Array]:
             where = x == kept

@@ -1,4 +1,4 @@
-// Base-2 exponential and tanh for attention scores.
+// Base-2 exponential for attention scores.
 //
 // Scores are kept times log2(e), folded into the scale of the queries, so that a probability is one
 // exp2 away. exp2 serves arguments that are zero or below (give or take rounding), where a single
@@ -26,24 +26,6 @@ inline Vec<float> exp2(Vec<float> x) {
 }
 inline Vec<double> exp2(Vec<double> x) {
   return per_lane(x, [](double a) { return std::exp2(a); });
-}
-
-// tanh: an odd polynomial near zero (Cephes), 1 - 2 / (exp(2|x|) + 1) beyond.
-inline Vec<float> tanh(Vec<float> x) {
-  const Vec<float> a = abs(x);
-  const Vec<float> z = x * x;
-  Vec<float> p = -5.70498872745e-3f;
-  p = p * z + 2.06390887954e-2f;
-  p = p * z - 5.37397155531e-2f;
-  p = p * z + 1.33314422036e-1f;
-  p = p * z - 3.33332819422e-1f;
-  const Vec<float> near = p * z * x + x;
-  const Vec<float> far = Vec<float>(1.0f) - Vec<float>(2.0f) / (exp(a + a) + 1.0f);
-  return select<float>(a < Vec<float>(0.625f), near,
-                       select<float>(x < Vec<float>(0.0f), -far, far));
-}
-inline Vec<double> tanh(Vec<double> x) {
-  return per_lane(x, [](double a) { return std::tanh(a); });
 }
 
 }  // namespace pyllm::PYLLM_ISA
