@@ -25,6 +25,66 @@ class DLPackExport:
     ) -> typing_extensions.CapsuleType: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
+class TreeCodes:
+    def __init__(
+        self,
+        narrow_by_row: typing.Any,
+        narrow_by_column: typing.Any,
+        wide_by_row: typing.Any,
+        wide_by_column: typing.Any,
+    ) -> None: ...
+
+class TreeBins:
+    def __init__(
+        self,
+        codes: TreeCodes,
+        bins: collections.abc.Sequence[int],
+        missing: collections.abc.Sequence[bool],
+        categorical: collections.abc.Sequence[bool],
+        wide: collections.abc.Sequence[bool],
+        columns: collections.abc.Sequence[int],
+    ) -> None: ...
+
+class TreeOptions:
+    leafwise: bool
+    def __init__(self) -> None: ...
+    @property
+    def l1(self) -> float: ...
+    @l1.setter
+    def l1(self, arg1: float) -> None: ...
+    @property
+    def l2(self) -> float: ...
+    @l2.setter
+    def l2(self, arg1: float) -> None: ...
+    @property
+    def max_delta_step(self) -> float: ...
+    @max_delta_step.setter
+    def max_delta_step(self, arg1: float) -> None: ...
+    @property
+    def max_depth(self) -> int: ...
+    @max_depth.setter
+    def max_depth(self, arg0: int) -> None: ...
+    @property
+    def max_leaves(self) -> int: ...
+    @max_leaves.setter
+    def max_leaves(self, arg0: int) -> None: ...
+    @property
+    def min_child_samples(self) -> int: ...
+    @min_child_samples.setter
+    def min_child_samples(self, arg0: int) -> None: ...
+    @property
+    def min_child_weight(self) -> float: ...
+    @min_child_weight.setter
+    def min_child_weight(self, arg0: float) -> None: ...
+    @property
+    def min_gain(self) -> float: ...
+    @min_gain.setter
+    def min_gain(self, arg0: float) -> None: ...
+    @property
+    def monotone(self) -> list[int]: ...
+    @monotone.setter
+    def monotone(self, arg0: collections.abc.Sequence[int]) -> None: ...
+
 def adafactor_step(
     param: typing.Any,
     grad: typing.Any,
@@ -365,6 +425,15 @@ def swiglu_backward(
     arg5: typing.Any,
 ) -> typing.Any: ...
 def tree_add_leaf_values(margin: typing.Any, leaf: typing.Any, value: typing.Any) -> None: ...
+def tree_bin(
+    x: typing.Any,
+    cuts: collections.abc.Sequence[collections.abc.Sequence[float]],
+    wide: collections.abc.Sequence[bool],
+    columns: collections.abc.Sequence[int],
+    first: int,
+    codes: TreeCodes,
+) -> list[bool]: ...
+def tree_cuts(values: typing.Any, weight: typing.Any, max_bin: int) -> list[float]: ...
 def tree_goss(
     gradient: typing.Any,
     hessian: typing.Any,
@@ -373,6 +442,14 @@ def tree_goss(
     seed: int,
     stream: int,
 ) -> numpy.typing.NDArray[numpy.int32]: ...
+def tree_grow(
+    bins: TreeBins,
+    gradient: typing.Any,
+    hessian: typing.Any,
+    rows: typing.Any,
+    options: TreeOptions,
+    seed: int,
+) -> dict: ...
 def tree_leaf_quantiles(
     x: typing.Any,
     leaf: typing.Any,

@@ -22,5 +22,6 @@ void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_tree_objectives(pybind11::module_& m);
+void bind_trees(pybind11::module_& m);
 
 }  // namespace pyllm::bind

@@ -24,4 +24,5 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_runtime(m);
   pyllm::bind::bind_softmax(m);
   pyllm::bind::bind_tree_objectives(m);
+  pyllm::bind::bind_trees(m);
 }

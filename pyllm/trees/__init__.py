@@ -3,7 +3,9 @@
 The scikit-learn estimators on top are `pyllm.ensemble`.
 """
 
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
+from pyllm.trees.grow import Grown, TreeParameters, grow_tree
 from pyllm.trees.tree import Tree
 
-__all__ = ["Forest", "Tree"]
+__all__ = ["Dataset", "Forest", "Grown", "Tree", "TreeParameters", "grow_tree"]

@@ -1,0 +1,257 @@
+// Binning and growing of decision trees.
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <optional>
+
+#include "bindings/arrays.h"
+#include "bindings/families.h"
+#include "cpu/trees/binning.h"
+#include "cpu/trees/grow.h"
+
+namespace pyllm::bind {
+namespace {
+
+using namespace trees;
+
+// Ctrl-C within a tree: Python's signal handlers run now and then; what they raise stops it.
+class SignalCheck {
+ public:
+  void operator()() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return;
+    next_ = now + std::chrono::milliseconds(50);
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point next_;
+};
+
+template <class T>
+py::array_t<T> to_numpy(const std::vector<T>& values) {
+  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+std::vector<double> cuts(py::handle values_object, py::handle weight_object, int32_t max_bin) {
+  const Input values(values_object, "values");
+  values.require_dtype({DType::f64}).require_ndim(1).require_contiguous();
+  const auto weight = optional_input(weight_object, "weight");
+  if (weight) weight->require_dtype({DType::f64}).require_same_shape(values).require_contiguous();
+  if (max_bin < 2) throw py::value_error("max_bin: expected at least 2");
+  const py::gil_scoped_release release;
+  return quantile_cuts(values->as<double>(), weight ? (*weight)->as<double>() : nullptr,
+                       values.shape(0), max_bin);
+}
+
+// The matrices of codes and what their columns hold, as Dataset keeps them.
+class CodeArrays {
+ public:
+  CodeArrays(py::handle narrow_by_row, py::handle narrow_by_column, py::handle wide_by_row,
+             py::handle wide_by_column)
+      : narrow_by_row_(narrow_by_row, "narrow_by_row"),
+        narrow_by_column_(narrow_by_column, "narrow_by_column"),
+        wide_by_row_(wide_by_row, "wide_by_row"),
+        wide_by_column_(wide_by_column, "wide_by_column") {
+    check(narrow_by_row_, narrow_by_column_, DType::u8);
+    check(wide_by_row_, wide_by_column_, DType::u16);
+    if (wide_by_row_.shape(0) != rows()) throw py::value_error("wide_by_row: wrong rows");
+  }
+
+  int64_t rows() const { return narrow_by_row_.shape(0); }
+  int64_t columns(bool wide) const { return (wide ? wide_by_column_ : narrow_by_column_).shape(0); }
+  template <class Code>
+  CodeMatrix<Code> matrix() const {
+    const bool wide = sizeof(Code) == 2;
+    const Input &by_row = wide ? wide_by_row_ : narrow_by_row_,
+                &by_column = wide ? wide_by_column_ : narrow_by_column_;
+    return {by_row->as<Code>(), by_column->as<Code>(), by_row.shape(1)};
+  }
+  void require_writable() const {
+    for (const Input* a : {&narrow_by_row_, &narrow_by_column_, &wide_by_row_, &wide_by_column_}) {
+      if (!a->writable()) throw py::value_error(std::string(a->name()) + ": read-only");
+    }
+  }
+
+ private:
+  static void check(const Input& by_row, const Input& by_column, DType dtype) {
+    by_row.require_dtype({dtype}).require_ndim(2).require_contiguous();
+    by_column.require_dtype({dtype}).require_ndim(2).require_contiguous();
+    if (by_column.shape(1) != by_row.shape(0) || by_column.shape(0) > by_row.shape(1)) {
+      throw py::value_error(std::string(by_column.name()) + ": does not match " + by_row.name());
+    }
+  }
+
+  Input narrow_by_row_, narrow_by_column_, wide_by_row_, wide_by_column_;
+};
+
+std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>>& cuts,
+                      const std::vector<bool>& wide, const std::vector<int32_t>& columns,
+                      int64_t first, const CodeArrays& codes) {
+  const Input x(x_object, "x");
+  x.require_dtype({DType::f32, DType::f64}).require_ndim(2);
+  codes.require_writable();
+  const auto features = static_cast<size_t>(x.shape(1));
+  if (cuts.size() != features || wide.size() != features || columns.size() != features) {
+    throw py::value_error("cuts: expected one entry a feature");
+  }
+  if (first < 0 || x.shape(0) > codes.rows() - first) throw py::value_error("first: out of range");
+  BinArgs args;
+  args.x = x.view();
+  args.first = first;
+  args.rows = codes.rows();
+  for (size_t f = 0; f < features; ++f) {
+    if (columns[f] < 0 || columns[f] >= codes.columns(wide[f])) {
+      throw py::value_error("columns: out of range");
+    }
+    if (cuts[f].size() + 1 > (wide[f] ? 65535u : 255u)) throw py::value_error("cuts: too many");
+    args.columns.push_back({cuts[f], wide[f], columns[f], false});
+  }
+  const auto narrow = codes.matrix<uint8_t>();
+  const auto two = codes.matrix<uint16_t>();
+  args.narrow_by_row = const_cast<uint8_t*>(narrow.by_row);
+  args.narrow_by_column = const_cast<uint8_t*>(narrow.by_column);
+  args.narrow_stride = narrow.stride;
+  args.wide_by_row = const_cast<uint16_t*>(two.by_row);
+  args.wide_by_column = const_cast<uint16_t*>(two.by_column);
+  args.wide_stride = two.stride;
+  {
+    const py::gil_scoped_release release;
+    tree_bin(args);
+  }
+  std::vector<bool> missing;
+  for (const CodeColumn& c : args.columns) missing.push_back(c.saw_missing);
+  return missing;
+}
+
+// bins, missing, categorical, wide, column: one entry a feature.
+Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
+               const std::vector<bool>& missing, const std::vector<bool>& categorical,
+               const std::vector<bool>& wide, const std::vector<int32_t>& columns) {
+  Bins out;
+  out.rows = codes.rows();
+  out.narrow = codes.matrix<uint8_t>();
+  out.wide = codes.matrix<uint16_t>();
+  const size_t n = bins.size();
+  if (missing.size() != n || categorical.size() != n || wide.size() != n || columns.size() != n) {
+    throw py::value_error("bins: expected one entry a feature");
+  }
+  for (size_t f = 0; f < n; ++f) {
+    if (columns[f] < 0 || columns[f] >= codes.columns(wide[f]) || bins[f] < 1 ||
+        bins[f] > (wide[f] ? 65535 : 255)) {
+      throw py::value_error("bins: out of range for feature " + std::to_string(f));
+    }
+    Feature feature;
+    feature.bins = bins[f];
+    feature.missing = missing[f];
+    feature.categorical = categorical[f];
+    feature.wide = wide[f];
+    feature.column = columns[f];
+    if (out.total + feature.codes() > INT32_MAX) throw py::value_error("bins: too many in all");
+    feature.offset = static_cast<int32_t>(out.total);
+    out.total += feature.codes();
+    out.features.push_back(feature);
+  }
+  return out;
+}
+
+py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_object,
+              py::handle rows_object, const GrowOptions& options, uint64_t seed) {
+  const Input gradient(gradient_object, "gradient"), hessian(hessian_object, "hessian");
+  gradient.require_dtype({DType::f32}).require_ndim(2);
+  hessian.require_dtype({DType::f32}).require_same_shape(gradient);
+  if (gradient.shape(0) != bins.rows || gradient.shape(1) < 1) {
+    throw py::value_error("gradient: expected a row for each of " + std::to_string(bins.rows) +
+                          " rows, got shape " + shape_string(gradient.shape()));
+  }
+  if (hessian->strides != gradient->strides) {
+    throw py::value_error("hessian: expected the memory layout of gradient");
+  }
+  GrowInput input;
+  input.bins = &bins;
+  input.gradient = gradient->as<float>();
+  input.hessian = hessian->as<float>();
+  input.row_stride = gradient->strides[0];
+  input.output_stride = gradient->strides[1];
+  input.outputs = static_cast<int32_t>(gradient.shape(1));
+  input.count = bins.rows;
+  input.seed = seed;
+  const auto rows = optional_input(rows_object, "rows");
+  if (rows) {
+    rows->require_dtype({DType::i32}).require_ndim(1).require_contiguous();
+    input.rows = (*rows)->as<int32_t>();
+    input.count = rows->shape(0);
+    for (int64_t i = 0; i < input.count; ++i) {
+      if (input.rows[i] <= (i == 0 ? -1 : input.rows[i - 1]) || input.rows[i] >= bins.rows) {
+        throw py::value_error("rows: expected rising row numbers below " +
+                              std::to_string(bins.rows));
+      }
+    }
+  }
+  if (input.count == 0) throw py::value_error("rows: expected at least one row");
+  if (!options.monotone.empty() && options.monotone.size() != bins.features.size()) {
+    throw py::value_error("monotone: expected one entry a feature");
+  }
+  py::array_t<int32_t> leaf_of_row(bins.rows);
+  GrownTree tree;
+  {
+    int32_t* leaves = leaf_of_row.mutable_data();
+    const py::gil_scoped_release release;
+    SignalCheck check;
+    tree = grow_tree(input, options, leaves, check);
+  }
+  py::dict d;
+  d["feature"] = to_numpy(tree.feature);
+  d["bin"] = to_numpy(tree.bin);
+  d["left"] = to_numpy(tree.left);
+  d["right"] = to_numpy(tree.right);
+  d["default_left"] = to_numpy(tree.default_left).attr("astype")("bool");
+  d["value"] = to_numpy(tree.value).attr("reshape")(-1, input.outputs);
+  d["gain"] = to_numpy(tree.gain);
+  d["cover"] = to_numpy(tree.cover);
+  d["count"] = to_numpy(tree.count);
+  d["leaf_of_row"] = leaf_of_row;
+  return d;
+}
+
+}  // namespace
+
+void bind_trees(py::module_& m) {
+  m.def("tree_cuts", &cuts, py::arg("values"), py::arg("weight"), py::arg("max_bin"));
+
+  py::class_<CodeArrays>(m, "TreeCodes")
+      .def(py::init<py::handle, py::handle, py::handle, py::handle>(), py::arg("narrow_by_row"),
+           py::arg("narrow_by_column"), py::arg("wide_by_row"), py::arg("wide_by_column"),
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>(), py::keep_alive<1, 4>(),
+           py::keep_alive<1, 5>());
+  py::class_<Bins>(m, "TreeBins")
+      .def(py::init(&make_bins), py::arg("codes"), py::arg("bins"), py::arg("missing"),
+           py::arg("categorical"), py::arg("wide"), py::arg("columns"), py::keep_alive<1, 2>());
+
+  py::class_<GrowOptions>(m, "TreeOptions")
+      .def(py::init<>())
+      .def_readwrite("leafwise", &GrowOptions::leafwise)
+      .def_readwrite("max_depth", &GrowOptions::max_depth)
+      .def_readwrite("max_leaves", &GrowOptions::max_leaves)
+      .def_readwrite("min_gain", &GrowOptions::min_gain)
+      .def_readwrite("min_child_weight", &GrowOptions::min_child_weight)
+      .def_readwrite("min_child_samples", &GrowOptions::min_child_samples)
+      .def_readwrite("monotone", &GrowOptions::monotone)
+      .def_property(
+          "l1", [](const GrowOptions& o) { return o.objective.l1; },
+          [](GrowOptions& o, double v) { o.objective.l1 = v; })
+      .def_property(
+          "l2", [](const GrowOptions& o) { return o.objective.l2; },
+          [](GrowOptions& o, double v) { o.objective.l2 = v; })
+      .def_property(
+          "max_delta_step", [](const GrowOptions& o) { return o.objective.max_delta_step; },
+          [](GrowOptions& o, double v) { o.objective.max_delta_step = v; });
+
+  m.def("tree_bin", &bin, py::arg("x"), py::arg("cuts"), py::arg("wide"), py::arg("columns"),
+        py::arg("first"), py::arg("codes"));
+  m.def("tree_grow", &grow, py::arg("bins"), py::arg("gradient"), py::arg("hessian"),
+        py::arg("rows"), py::arg("options"), py::arg("seed"));
+}
+
+}  // namespace pyllm::bind

@@ -1,0 +1,154 @@
+// Histograms: for each feature, the sums of the gradients and hessians of a node's rows by bin.
+//
+// This is where training spends its time: rows * features times "load a code, add to memory". Rows
+// are gathered by index, their codes and gradients prefetched some rows ahead. Nodes of more rows
+// than packed sums can hold are summed in blocks of `block` rows, each flushed into wide sums.
+#include "cpu/trees/histogram.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/scratch.h"
+
+namespace pyllm::PYLLM_ISA {
+namespace {
+
+using namespace trees;
+
+constexpr int64_t kAhead = 24;  // rows between a prefetch and its use
+
+// Where the features of a slice that share a matrix add their sums.
+template <class Word>
+struct Targets {
+  int32_t count = 0;
+  bool adjacent = true;  // columns follow each other
+  Scratch<int32_t> column;
+  Scratch<Word*> sums;
+
+  explicit Targets(int32_t capacity) : column(capacity), sums(capacity) {}
+  void add(int32_t c, Word* s) {
+    adjacent = adjacent && (count == 0 || c == column[count - 1] + 1);
+    column[count] = c;
+    sums[count++] = s;
+  }
+};
+
+template <class Code, class Word, bool kGather, bool kAdjacent>
+void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
+                const int32_t* __restrict rows, int64_t begin, int64_t end, int64_t last,
+                const Word* __restrict words) {
+  const int32_t count = targets.count;
+  const int32_t* __restrict column = targets.column.data();
+  Word* const* __restrict sums = targets.sums.data();
+  const Code* base = codes.by_row + (kAdjacent ? column[0] : 0);
+  const int64_t stride = codes.stride;
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = kGather ? rows[i] : i;
+    if constexpr (kGather) {
+      const int64_t ahead = rows[std::min(i + kAhead, last)];
+      __builtin_prefetch(base + ahead * stride);
+      __builtin_prefetch(words + ahead);
+    }
+    const Code* __restrict code = base + row * stride;
+    const Word word = words[row];
+    int32_t j = 0;
+    for (; j + 4 <= count; j += 4) {
+      for (int32_t k = j; k < j + 4; ++k) sums[k][code[kAdjacent ? k : column[k]]] += word;
+    }
+    for (; j < count; ++j) sums[j][code[kAdjacent ? j : column[j]]] += word;
+  }
+}
+
+template <class Code, class Word>
+void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
+                const HistogramArgs& args, int64_t begin, int64_t end) {
+  if (targets.count == 0 || begin == end) return;
+  const auto* words = static_cast<const Word*>(args.words);
+  const int64_t last = args.count - 1;
+  if (args.rows) {
+    targets.adjacent
+        ? accumulate<Code, Word, true, true>(codes, targets, args.rows, begin, end, last, words)
+        : accumulate<Code, Word, true, false>(codes, targets, args.rows, begin, end, last, words);
+  } else {
+    targets.adjacent
+        ? accumulate<Code, Word, false, true>(codes, targets, args.rows, begin, end, last, words)
+        : accumulate<Code, Word, false, false>(codes, targets, args.rows, begin, end, last, words);
+  }
+}
+
+template <class Word>
+void build(const HistogramArgs& args) {
+  const FeatureSlice& slice = args.slice;
+  const auto& features = args.bins->features;
+  const bool in_blocks = args.count > args.block && !std::is_same_v<Word, Pair>;
+
+  int64_t slice_bins = 0;
+  for (int32_t i = 0; i < slice.count; ++i) slice_bins += features[slice.features[i]].codes();
+  const Scratch<Word> block_sums(in_blocks ? slice_bins : 0);
+
+  Targets<Word> narrow(slice.count), wide(slice.count);
+  Word* next = block_sums.data();
+  for (int32_t i = 0; i < slice.count; ++i) {
+    const Feature& f = features[slice.features[i]];
+    Word* target = in_blocks ? next : static_cast<Word*>(args.sums) + f.offset;
+    (f.wide ? wide : narrow).add(f.column, target);
+    next += in_blocks ? f.codes() : 0;
+    if (in_blocks) {
+      std::memset(static_cast<Pair*>(args.sums) + f.offset, 0, f.codes() * sizeof(Pair));
+    } else {
+      std::memset(target, 0, f.codes() * sizeof(Word));
+    }
+  }
+
+  const int64_t step = in_blocks ? args.block : args.count;
+  for (int64_t begin = 0; begin < args.count; begin += step) {
+    const int64_t end = std::min(begin + step, args.count);
+    if (in_blocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
+    accumulate(args.bins->narrow, narrow, args, begin, end);
+    accumulate(args.bins->wide, wide, args, begin, end);
+    if (!in_blocks) continue;
+    const Word* from = block_sums.data();
+    for (int32_t i = 0; i < slice.count; ++i) {
+      const Feature& f = features[slice.features[i]];
+      Pair* to = static_cast<Pair*>(args.sums) + f.offset;
+      for (int32_t b = 0; b < f.codes(); ++b) to[b] += unpack(from[b]);
+      from += f.codes();
+    }
+  }
+}
+
+template <class P, class C, class S>
+void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, const C* child,
+              S* sibling) {
+  for (int32_t i = 0; i < slice.count; ++i) {
+    const Feature& f = bins.features[slice.features[i]];
+    for (int32_t b = f.offset; b < f.offset + f.codes(); ++b) {
+      if constexpr (std::is_same_v<P, C> && std::is_same_v<P, S>) {
+        sibling[b] = parent[b] - child[b];
+      } else {
+        sibling[b] = packed<S>(unpack(parent[b]) - unpack(child[b]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void tree_histogram(const HistogramArgs& args) {
+  with_word(args.packing, [&](auto word) { build<decltype(word)>(args); });
+}
+
+void tree_subtract(const Bins& bins, const FeatureSlice& slice, const Histogram& parent,
+                   const Histogram& child, const Histogram& sibling) {
+  with_word(parent.packing, [&](auto p) {
+    with_word(child.packing, [&](auto c) {
+      with_word(sibling.packing, [&](auto s) {
+        subtract(bins, slice, static_cast<const decltype(p)*>(parent.sums),
+                 static_cast<const decltype(c)*>(child.sums),
+                 static_cast<decltype(s)*>(sibling.sums));
+      });
+    });
+  });
+}
+
+}  // namespace pyllm::PYLLM_ISA

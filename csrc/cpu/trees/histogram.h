@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.h"
+#include "cpu/trees/bins.h"
+#include "cpu/trees/sums.h"
+
+namespace pyllm::trees {
+
+// The features that one task looks at, narrow ones first.
+struct FeatureSlice {
+  const int32_t* features = nullptr;
+  int32_t count = 0;
+};
+
+// Sums per bin over some rows.
+struct HistogramArgs {
+  const Bins* bins = nullptr;
+  FeatureSlice slice;
+  const int32_t* rows = nullptr;  // null: rows [0, count)
+  int64_t count = 0;
+  Packing packing = Packing::bits32;
+  const void* words = nullptr;  // by row
+  int64_t block = 0;            // rows whose packed sums cannot overflow
+  void* sums = nullptr;         // out, Bins::total long; packed if count <= block, else of Pair
+};
+
+// A histogram and how it is packed.
+struct Histogram {
+  void* sums = nullptr;
+  Packing packing = Packing::bits64;
+};
+
+}  // namespace pyllm::trees
+
+namespace pyllm {
+PYLLM_KERNEL(tree_histogram, (const trees::HistogramArgs& args));
+
+// sibling = parent - child on the bins of a slice; sibling may be the parent.
+PYLLM_KERNEL(tree_subtract, (const trees::Bins& bins, const trees::FeatureSlice& slice,
+                             const trees::Histogram& parent, const trees::Histogram& child,
+                             const trees::Histogram& sibling));
+}  // namespace pyllm

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "core/isa.h"
+#include "cpu/trees/bins.h"
+#include "cpu/trees/histogram.h"
+#include "cpu/trees/sums.h"
+
+namespace pyllm::trees {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// What a leaf's value may be, set by monotone splits above it.
+struct Bounds {
+  double low = -kInfinity, high = kInfinity;
+};
+
+// The objective's regularisation; sums in, weights out. G, H: gradient and hessian sums.
+struct Objective {
+  double l1 = 0, l2 = 0, max_delta_step = 0;  // max_delta_step 0: no limit
+
+  bool plain() const { return l1 == 0 && max_delta_step == 0; }
+
+  double weight(double g, double h, Bounds bounds = {}) const {
+    const double t = g > l1 ? g - l1 : g < -l1 ? g + l1 : 0.0;
+    const double d = h + l2;
+    double w = d > 0 ? -t / d : 0.0;
+    if (max_delta_step > 0)
+      w = w > max_delta_step ? max_delta_step : w < -max_delta_step ? -max_delta_step : w;
+    return w < bounds.low ? bounds.low : w > bounds.high ? bounds.high : w;
+  }
+
+  // How much a leaf of this weight lowers the loss, times two.
+  double gain(double g, double h, double w) const {
+    const double l1_part = 2.0 * l1 * (w < 0 ? -w : w);
+    return -(2.0 * g * w + (h + l2) * w * w + l1_part);
+  }
+};
+
+struct SplitRules {
+  Objective objective;
+  double min_gain = 0;                         // a split must gain more
+  double min_child_weight = 0;                 // least hessian sum of a child
+  double gradient_unit = 1, hessian_unit = 1;  // of the integer sums
+  int64_t least_hessian_sum = 0;     // integer sum below which a child surely has too few rows
+  const int8_t* monotone = nullptr;  // by feature: 1 rising, -1 falling, 0 free
+};
+
+struct Split {
+  double gain = -kInfinity;
+  int32_t feature = -1;
+  int32_t bin = 0;  // codes up to this one go left
+  bool missing_left = false;
+  bool saw_missing = false;  // some of the node's rows miss the feature
+  std::vector<Pair> left;    // sums of the left child, by output
+
+  // The same on every thread count: higher gain, then lower feature.
+  bool better_than(const Split& other) const {
+    if (gain != other.gain) return gain > other.gain;
+    return feature >= 0 && (other.feature < 0 || feature < other.feature);
+  }
+};
+
+struct ScanArgs {
+  const Bins* bins = nullptr;
+  FeatureSlice slice;
+  Histogram histogram;  // of output 0; the others follow, Bins::total apart
+  int32_t outputs = 1;
+  const Pair* totals = nullptr;  // by output
+  const SplitRules* rules = nullptr;
+  Bounds bounds;
+};
+
+}  // namespace pyllm::trees
+
+namespace pyllm {
+// The best split of a node on the features of a slice.
+PYLLM_KERNEL(tree_best_split, (const trees::ScanArgs& args, trees::Split& best));
+}  // namespace pyllm

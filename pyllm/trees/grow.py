@@ -1,0 +1,154 @@
+"""One tree from gradients and hessians."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pyllm import _cpu
+from pyllm.trees.dataset import Dataset
+from pyllm.trees.tree import Tree
+
+
+@dataclass(frozen=True)
+class TreeParameters:
+    """How a tree is grown.
+
+    A split must lower the objective (Chen and Guestrin, "XGBoost", 2016) by more than gamma / 2:
+    with G and H the sums of gradients and hessians in a leaf, its value is
+    w = -T(G) / (H + reg_lambda), T the soft threshold by reg_alpha, limited to max_delta_step, and
+    the gain of a split is T(G)^2 / (H + reg_lambda) of both children less that of the parent.
+
+    Attributes:
+        growth: "leafwise" splits the leaf of the highest gain next, "depthwise" level by level.
+        max_depth: edges from the root to a leaf; 0 or None: no limit.
+        max_leaves: 0 or None: no limit.
+        reg_lambda, reg_alpha: L2 and L1 penalty of leaf values.
+        gamma: what a split must gain.
+        min_child_weight: least hessian sum of a child.
+        min_child_samples: fewest rows of a child.
+        max_delta_step: largest absolute leaf value; 0: no limit.
+        monotone: (n_features,) of 1 (rising), -1 (falling), 0.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    growth: Literal["leafwise", "depthwise"] = "leafwise"
+    max_depth: int | None = None
+    max_leaves: int | None = 31
+    reg_lambda: float = 1.0
+    reg_alpha: float = 0.0
+    gamma: float = 0.0
+    min_child_weight: float = 1e-3
+    min_child_samples: int = 1
+    max_delta_step: float = 0.0
+    monotone: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.growth not in ("leafwise", "depthwise"):
+            raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
+        for name in ("max_depth", "max_leaves", "min_child_samples"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1 << 31:
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
+        for name in ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "max_delta_step"):
+            value = getattr(self, name)
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
+
+    def options(self, n_features: int) -> "_cpu.TreeOptions":
+        """The same for the extension.
+
+        Raises:
+            ValueError: a setting that does not fit data of `n_features` features.
+        """
+        options = _cpu.TreeOptions()
+        options.leafwise = self.growth == "leafwise"
+        options.max_depth = self.max_depth or 0
+        options.max_leaves = self.max_leaves or 0
+        options.l1, options.l2 = self.reg_alpha, self.reg_lambda
+        options.max_delta_step = self.max_delta_step
+        options.min_gain = self.gamma
+        options.min_child_weight = self.min_child_weight
+        options.min_child_samples = self.min_child_samples
+        if self.monotone is not None:
+            monotone = np.asarray(self.monotone)
+            if monotone.shape != (n_features,) or not np.isin(monotone, (-1, 0, 1)).all():
+                raise ValueError(f"monotone: expected {n_features} of -1, 0 and 1")
+            options.monotone = monotone.tolist()
+        return options
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A tree and where the rows of its data set are.
+
+    Attributes:
+        tree: the learning rate is not applied.
+        leaf_of_row: (n_samples,) int32, the node of the leaf of every row, whether or not it took
+            part.
+    """
+
+    tree: Tree
+    leaf_of_row: np.ndarray
+
+
+def grow_tree(
+    dataset: Dataset,
+    gradient: Any,
+    hessian: Any,
+    parameters: TreeParameters,
+    *,
+    seed: int = 0,
+    rows: Any = None,
+) -> Grown:
+    """Grow a tree on the gradients of a loss.
+
+    The same arguments give bitwise the same tree at any number of threads and on any instruction
+    set: splits are chosen by integer sums of gradients in fixed point. Ctrl-C stops between splits.
+
+    Args:
+        dataset: the features.
+        gradient, hessian: (n_samples,), or (n_samples, n_outputs) for one tree whose leaves are
+            vectors and whose gains are summed over outputs; converted to float32. Weights are
+            multiplied in.
+        parameters: how to grow.
+        seed: of whatever is drawn at random.
+        rows: (n,) rising row numbers, the rows that take part. Default: all.
+
+    Raises:
+        ValueError: shapes that do not match the data set, values that are not finite, no rows.
+    """
+    if dataset.n_samples == 0:
+        raise ValueError("dataset: expected at least one row")
+    g = np.asarray(gradient, np.float32)
+    h = np.asarray(hessian, np.float32)
+    if g.ndim not in (1, 2) or g.shape[0] != dataset.n_samples or 0 in g.shape:
+        n = dataset.n_samples
+        raise ValueError(f"gradient: expected shape ({n},) or ({n}, outputs), got {g.shape}")
+    if h.shape != g.shape:
+        raise ValueError(f"hessian: expected the shape of gradient, {g.shape}, got {h.shape}")
+    if h.strides != g.strides:
+        g, h = np.ascontiguousarray(g), np.ascontiguousarray(h)
+    grown = _cpu.tree_grow(
+        dataset._bins,
+        g.reshape(dataset.n_samples, -1) if g.ndim == 1 else g,
+        h.reshape(dataset.n_samples, -1) if h.ndim == 1 else h,
+        None if rows is None else np.ascontiguousarray(rows, np.int32),
+        parameters.options(dataset.n_features),
+        seed,
+    )
+    leaf_of_row = grown.pop("leaf_of_row")
+    threshold = _thresholds(dataset, grown["feature"], grown.pop("bin"))
+    return Grown(Tree(threshold=threshold, **grown), leaf_of_row)
+
+
+def _thresholds(dataset: Dataset, feature: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """The cut after a bin; after the last one infinity, which only missing values are beyond."""
+    threshold = np.zeros(len(feature))
+    for node in np.flatnonzero(feature >= 0):
+        cuts = dataset.cuts[feature[node]]
+        threshold[node] = cuts[bins[node]] if bins[node] < len(cuts) else np.inf
+    return threshold

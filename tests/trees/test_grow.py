@@ -1,0 +1,253 @@
+"""grow_tree against a grower that tries every cut on the rows themselves."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyllm.trees import Dataset, Forest, TreeParameters, grow_tree
+from tests.reference import trees as reference
+
+STRUCTURE = ("feature", "threshold", "left", "right", "default_left", "count")
+
+
+def data(rng, n, features, *, values=None, missing=0.0):
+    """Rows and gradients that fixed point holds exactly."""
+    X = rng.normal(size=(n, features))
+    if values:
+        X = rng.integers(0, values, (n, features)).astype(np.float64)
+    X[rng.random((n, features)) < missing] = np.nan
+    gradient = rng.integers(-64, 65, n) / 32
+    hessian = rng.integers(1, 33, n) / 32
+    return X, gradient.astype(np.float32), hessian.astype(np.float32)
+
+
+def assert_same(grown, expected):
+    tree, leaf_of_row = expected
+    for name in STRUCTURE:
+        np.testing.assert_array_equal(getattr(grown.tree, name), getattr(tree, name), err_msg=name)
+    np.testing.assert_allclose(grown.tree.value, tree.value, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(grown.tree.cover, tree.cover, rtol=1e-12)
+    np.testing.assert_allclose(grown.tree.gain, tree.gain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(grown.leaf_of_row, leaf_of_row)
+
+
+def fingerprint(grown):
+    digest = hashlib.sha256(grown.leaf_of_row.tobytes())
+    for field in dataclasses.fields(grown.tree):
+        digest.update(getattr(grown.tree, field.name).tobytes())
+    return digest.hexdigest()
+
+
+parameters = st.builds(
+    TreeParameters,
+    growth=st.sampled_from(["leafwise", "depthwise"]),
+    max_depth=st.sampled_from([None, 1, 3]),
+    max_leaves=st.sampled_from([None, 2, 7, 12]),
+    reg_lambda=st.sampled_from([0.0, 1.0]),
+    gamma=st.sampled_from([0.0, 2.0]),
+    min_child_weight=st.sampled_from([0.0, 1e-3, 2.0]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    p=parameters,
+    n=st.integers(1, 120),
+    features=st.integers(1, 4),
+    values=st.sampled_from([None, 2, 5]),
+    missing=st.sampled_from([0.0, 0.3, 1.0]),
+    max_bin=st.sampled_from([2, 8, 255]),
+    seed=st.integers(0, 10**6),
+)
+def test_grows_the_tree_that_trying_every_cut_gives(p, n, features, values, missing, max_bin, seed):
+    X, g, h = data(np.random.default_rng(seed), n, features, values=values, missing=missing)
+    dataset = Dataset(X, max_bin=max_bin)
+    assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reg_alpha": 1.5},
+        {"max_delta_step": 0.25},
+        {"monotone": (1, -1, 0)},
+        {"monotone": (-1, 1, 1), "reg_alpha": 0.5},
+        {"monotone": (0, 0, 1), "growth": "depthwise", "max_delta_step": 0.5},
+    ],
+    ids=str,
+)
+def test_regularised_and_constrained_trees(change):
+    X, g, h = data(np.random.default_rng(7), 300, 3, missing=0.1)
+    p = TreeParameters(max_leaves=12, **change)
+    dataset = Dataset(X, max_bin=16)
+    assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
+@pytest.mark.parametrize("least", [1, 5, 40])
+def test_child_sizes_with_equal_hessians(least):
+    X, g, _ = data(np.random.default_rng(3), 200, 3, missing=0.1)
+    p = TreeParameters(max_leaves=None, min_child_samples=least)
+    h = np.ones(200, np.float32)
+    dataset = Dataset(X, max_bin=32)
+    grown = grow_tree(dataset, g, h, p)
+    assert_same(grown, reference.grow(dataset, X, g, h, p))
+    assert grown.tree.count.min() >= least
+
+
+def test_vector_leaves_maximise_the_gain_over_all_outputs():
+    rng = np.random.default_rng(5)
+    X, _, _ = data(rng, 150, 3, missing=0.1)
+    g = (rng.integers(-64, 65, (150, 3)) / 32).astype(np.float32)
+    h = (rng.integers(1, 33, (150, 3)) / 32).astype(np.float32)
+    dataset, p = Dataset(X, max_bin=20), TreeParameters(max_leaves=9)
+    grown = grow_tree(dataset, g, h, p)
+    assert grown.tree.value.shape[1] == 3
+    assert_same(grown, reference.grow(dataset, X, g, h, p))
+    by_output = grow_tree(dataset, np.asfortranarray(g), np.asfortranarray(h), p)
+    assert fingerprint(by_output) == fingerprint(grown)
+
+
+def test_rows_that_sit_out_get_a_leaf_and_do_not_count():
+    rng = np.random.default_rng(11)
+    X, g, h = data(rng, 400, 3, missing=0.1)
+    rows = np.flatnonzero(rng.random(400) < 0.4).astype(np.int32)
+    g[np.setdiff1d(np.arange(400), rows)] = 1e30
+    dataset, p = Dataset(X, max_bin=16), TreeParameters(max_leaves=10)
+    grown = grow_tree(dataset, g, h, p, rows=rows)
+    assert_same(grown, reference.grow(dataset, X, g, h, p, rows))
+    assert grown.tree.count[0] == len(rows)
+
+
+@pytest.mark.parametrize("max_bin", [255, 256, 3000])
+def test_bins_of_one_and_two_bytes(max_bin):
+    rng = np.random.default_rng(1)
+    X, g, h = data(rng, 500, 2)
+    X[:, 1] = rng.integers(0, 3, 500)  # a narrow feature beside a wide one
+    dataset, p = Dataset(X, max_bin=max_bin), TreeParameters(max_leaves=6)
+    assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
+def large(n=40_000, features=6, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, features)).astype(np.float32)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    score = np.where(np.isnan(X[:, 0]), 0.5, np.sin(3 * X[:, 0])) + np.nan_to_num(X[:, 1] * X[:, 2])
+    p = 1 / (1 + np.exp(-score))
+    y = rng.random(n) < p
+    return X, (p - y).astype(np.float32), (p * (1 - p)).astype(np.float32)
+
+
+@pytest.mark.parametrize("growth", ["leafwise", "depthwise"])
+@pytest.mark.parametrize("outliers", [False, True])
+def test_trees_are_bitwise_the_same_at_any_thread_count_and_isa(growth, outliers, threads, isa):
+    X, g, h = large()
+    if outliers:
+        g[::1000] *= 1e6
+    dataset = Dataset(X)
+    p = TreeParameters(growth=growth, max_leaves=63, min_child_weight=0.1)
+    prints = set()
+    for n in (1, 2, 4):
+        threads(n)
+        prints.add(fingerprint(grow_tree(dataset, g, h, p)))
+    assert len(prints) == 1
+    assert EXPECTED.setdefault((growth, outliers), prints) == prints  # by the other ISAs
+
+
+EXPECTED: dict = {}
+
+
+def test_sums_stay_exact_beyond_a_block_of_packed_rows():
+    X, _, _ = large()
+    rng = np.random.default_rng(2)
+    g = (rng.integers(-8, 9, len(X)) / 4).astype(np.float32)
+    h = np.ones(len(X), np.float32)
+    dataset = Dataset(X, max_bin=32)
+    p = TreeParameters(max_leaves=8)
+    assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
+def test_an_outlier_does_not_cost_the_others_their_precision():
+    X, g, h = large()
+    dataset, p = Dataset(X[:, 1:]), TreeParameters(max_leaves=16)
+    g[0] = 1e9
+    alone = grow_tree(dataset, g, h, p, rows=np.arange(1, len(X)))
+    h[0] = 1e9  # its leaf value is about -1, like others
+    both = grow_tree(dataset, g, h, p)
+    assert np.isfinite(both.tree.value).all()
+    assert both.tree.n_leaves == alone.tree.n_leaves == 16
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), sign=st.sampled_from([1, -1]))
+def test_predictions_are_monotone_where_asked(seed, sign):
+    rng = np.random.default_rng(seed)
+    X, g, h = data(rng, 300, 3)
+    p = TreeParameters(max_leaves=20, monotone=(sign, 0, 0))
+    tree = grow_tree(Dataset(X, max_bin=32), g, h, p).tree
+    forest = Forest.concat([tree], n_features=3)
+    line = np.linspace(-3, 3, 50)
+    for row in X[:20]:
+        probe = np.tile(row, (50, 1))
+        probe[:, 0] = line
+        assert np.all(sign * np.diff(forest.predict(probe)[:, 0]) >= 0)
+
+
+def test_prediction_from_raw_features_agrees_with_training():
+    X, g, h = large()
+    for x in (X, X.astype(np.float64), np.asfortranarray(X)):
+        grown = grow_tree(Dataset(x), g, h, TreeParameters(max_leaves=100))
+        leaves = Forest.concat([grown.tree], n_features=X.shape[1]).leaves(x)[:, 0]
+        np.testing.assert_array_equal(leaves, grown.leaf_of_row)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "hessian", "message"),
+    [
+        (np.zeros(9), np.ones(9), "gradient: expected shape"),
+        (np.zeros(10), np.ones((10, 2)), "hessian: expected the shape"),
+        (np.full(10, np.nan), np.ones(10), "gradient: expected finite"),
+        (np.zeros(10), np.full(10, np.inf), "hessian: expected finite"),
+        (np.zeros((10, 0)), np.zeros((10, 0)), "gradient: expected shape"),
+    ],
+)
+def test_gradients_that_do_not_fit(gradient, hessian, message):
+    dataset = Dataset(np.arange(20.0).reshape(10, 2))
+    with pytest.raises(ValueError, match=message):
+        grow_tree(dataset, gradient, hessian, TreeParameters())
+
+
+@pytest.mark.parametrize("rows", [[], [3, 3], [4, 2], [-1], [10]])
+def test_rows_that_do_not_fit(rows):
+    dataset = Dataset(np.arange(20.0).reshape(10, 2))
+    with pytest.raises(ValueError, match="rows: expected"):
+        grow_tree(dataset, np.zeros(10), np.ones(10), TreeParameters(), rows=rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"growth": "sideways"},
+        {"max_depth": -1},
+        {"reg_lambda": -1.0},
+        {"gamma": np.nan},
+        {"monotone": (1,)},
+        {"monotone": (2, 0)},
+    ],
+    ids=str,
+)
+def test_parameters_that_make_no_sense(change):
+    dataset = Dataset(np.arange(20.0).reshape(10, 2))
+    with pytest.raises(ValueError, match=f"{next(iter(change))}: expected"):
+        grow_tree(dataset, np.zeros(10), np.ones(10), TreeParameters(**change))
+
+
+def test_nothing_to_gain_is_one_leaf():
+    X = np.arange(20.0).reshape(10, 2)
+    for g in (np.zeros(10), np.ones(10)):
+        tree = grow_tree(Dataset(X), g, np.ones(10), TreeParameters(reg_lambda=0.0)).tree
+        assert tree.n_nodes == 1
+        assert tree.value[0, 0] == -g[0]
