@@ -1,76 +1,54 @@
-// Launcher of AdamW: fills tables of tensors and launches each when it is full.
+// Launcher of AdamW.
 #include <cmath>
 
 #include "adamw.cuh"
-#include "launch.cuh"
+#include "update_launch.cuh"
 
 namespace pyllm::cuda {
 namespace {
 
-AdamWBatch empty_batch(const AdamWStep& a) {
-  AdamWBatch batch{};
+template <bool kLargest>
+AdamWRule<kLargest> rule_of(const AdamWStep& a) {
   const double correction1 = 1.0 - std::pow(a.beta1, static_cast<double>(a.step));
   const double correction2 = 1.0 - std::pow(a.beta2, static_cast<double>(a.step));
-  batch.grad_scale = a.grad_scale;
-  batch.step_size = static_cast<float>(a.lr / correction1);
-  batch.root_correction = static_cast<float>(1.0 / std::sqrt(correction2));
-  batch.beta1 = static_cast<float>(a.beta1);
-  batch.beta2 = static_cast<float>(a.beta2);
-  batch.eps = static_cast<float>(a.eps);
-  batch.keep = static_cast<float>(a.decoupled ? 1.0 - a.lr * a.weight_decay : 1.0);
-  batch.l2 = static_cast<float>(a.decoupled ? 0.0 : a.weight_decay);
-  return batch;
+  AdamWRule<kLargest> rule;
+  rule.step_size = static_cast<float>(a.lr / correction1);
+  rule.root_correction = static_cast<float>(1.0 / std::sqrt(correction2));
+  rule.beta1 = static_cast<float>(a.beta1);
+  rule.beta2 = static_cast<float>(a.beta2);
+  rule.rest1 = static_cast<float>(1.0 - a.beta1);
+  rule.rest2 = static_cast<float>(1.0 - a.beta2);
+  rule.eps = static_cast<float>(a.eps);
+  rule.keep = static_cast<float>(a.decoupled ? 1.0 - a.lr * a.weight_decay : 1.0);
+  rule.l2 = static_cast<float>(a.decoupled ? 0.0 : a.weight_decay);
+  return rule;
 }
 
-bool takes_wide_accesses(const AdamWTensor& t) {
-  constexpr uintptr_t kBytes = sizeof(float) * kAdamWWidth;
-  const uintptr_t addresses =
-      reinterpret_cast<uintptr_t>(t.param) | reinterpret_cast<uintptr_t>(t.grad) |
-      reinterpret_cast<uintptr_t>(t.exp_avg) | reinterpret_cast<uintptr_t>(t.exp_avg_sq) |
-      reinterpret_cast<uintptr_t>(t.master);
-  return addresses % kBytes == 0;
+UpdateTensor<2> moments_of(const AdamWTensor& t) {
+  return {
+      t.param, t.grad, t.master, {t.exp_avg, t.exp_avg_sq}, {t.exp_avg_scale, t.exp_avg_sq_scale},
+      t.n};
 }
-
-template <class P, class G>
-cudaError_t flush(AdamWBatch& batch, cudaStream_t stream) {
-  if (batch.count == 0) return cudaSuccess;
-  const dim3 grid(static_cast<unsigned>(batch.first_chunk[batch.count]));
-  batch.count = 0;
-  return PYLLM_LAUNCH((adamw_step<P, G>), grid, dim3(kAdamWThreads), 0, stream, batch);
-}
-
-template <class P, class G>
-cudaError_t step(const AdamWStep& a, cudaStream_t stream) {
-  AdamWBatch batch = empty_batch(a);
-  for (int64_t i = 0; i < a.count; ++i) {
-    const AdamWTensor& t = a.tensors[i];
-    if (t.n == 0) continue;
-    const int64_t chunks = (t.n + kAdamWChunk - 1) / kAdamWChunk;
-    if (t.n < 0 || chunks > kMaxGridX) return cudaErrorInvalidValue;
-    if (batch.count == kAdamWTensors || batch.first_chunk[batch.count] + chunks > kMaxGridX) {
-      if (const cudaError_t error = flush<P, G>(batch, stream); error != cudaSuccess) return error;
-    }
-    batch.tensors[batch.count] = t;
-    batch.aligned[batch.count] = takes_wide_accesses(t);
-    batch.first_chunk[batch.count + 1] =
-        batch.first_chunk[batch.count] + static_cast<int32_t>(chunks);
-    ++batch.count;
-  }
-  return flush<P, G>(batch, stream);
+UpdateTensor<3> moments_and_largest_of(const AdamWTensor& t) {
+  return {t.param,
+          t.grad,
+          t.master,
+          {t.exp_avg, t.exp_avg_sq, t.max_exp_avg_sq},
+          {t.exp_avg_scale, t.exp_avg_sq_scale, t.max_exp_avg_sq_scale},
+          t.n};
 }
 
 }  // namespace
 }  // namespace pyllm::cuda
 
-// Gradients are of the parameters' type, or float32.
 extern "C" cudaError_t pyllm_cuda_adamw_step(const AdamWStep* args, cudaStream_t stream) {
   using namespace pyllm::cuda;
   const AdamWStep& a = *args;
-  if (a.count < 0 || a.step < 1 || (a.grad_dtype != a.param_dtype && a.grad_dtype != kFloat32)) {
-    return cudaErrorInvalidValue;
+  if (a.count < 0 || a.step < 1) return cudaErrorInvalidValue;
+  const bool largest = a.count > 0 && a.tensors[0].max_exp_avg_sq != nullptr;
+  for (int64_t i = 1; i < a.count; ++i) {
+    if ((a.tensors[i].max_exp_avg_sq != nullptr) != largest) return cudaErrorInvalidValue;
   }
-  return with_type(a.param_dtype, [&](auto sample) -> cudaError_t {
-    using P = decltype(sample);
-    return a.grad_dtype == kFloat32 ? step<P, float>(a, stream) : step<P, P>(a, stream);
-  });
+  return largest ? launch_update(a, rule_of<true>(a), moments_and_largest_of, stream)
+                 : launch_update(a, rule_of<false>(a), moments_of, stream);
 }

@@ -7,8 +7,7 @@ namespace {
 
 template <class Args>
 bool valid(const Args& a) {
-  return a.rows >= 0 && a.n >= 0 && a.rows <= kMaxGridX &&
-         (a.target_dtype == kInt32 || a.target_dtype == kInt64);
+  return a.rows >= 0 && a.n >= 0 && a.rows <= kMaxGridX && is_index_type(a.target_dtype);
 }
 template <class Args>
 bool valid_options(const Args& a) {

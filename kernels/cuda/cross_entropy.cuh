@@ -37,11 +37,11 @@ __global__ void __launch_bounds__(kTotalsThreads, 2) cross_entropy_totals(CrossE
   }
   of_targets = dev::block_reduce<dev::Sum, kTotalsThreads>(of_targets, scratch);
   of_classes = dev::block_reduce<dev::Sum, kTotalsThreads>(of_classes, scratch);
-  bad = dev::block_reduce<dev::Least, kTotalsThreads>(bad, rows_scratch);
+  bad = first_of_block<kTotalsThreads>(bad, rows_scratch);
   if (threadIdx.x > 0) return;
   dev::stg(a.totals, static_cast<float>(of_targets));
   dev::stg(a.totals + 1, static_cast<float>(class_weight == nullptr ? a.n : of_classes));
-  dev::stg(a.first_bad, bad == INT64_MAX ? -1 : bad);
+  dev::stg(a.first_bad, bad);
 }
 
 template <class T, int W, int kThreads>

@@ -6,15 +6,10 @@
 //   dx_c   = exp(x_c - lse) ((1 - s) w_y + s W / n + 2 z w_y lse) - s w_c / n - (1 - s) w_y [c = y]
 #pragma once
 
-#include "dtype.h"
+#include "indices.cuh"
 #include "rows.cuh"
 
 namespace pyllm::cuda {
-
-PYLLM_DEVICE int64_t load_index(const void* indices, int32_t dtype, int64_t i) {
-  return dtype == kInt32 ? dev::ldg(static_cast<const int32_t*>(indices) + i)
-                         : dev::ldg(static_cast<const int64_t*>(indices) + i);
-}
 
 // Maximum and sum of exponentials of the elements seen so far (Milakov and Gimelshein, 2018).
 struct OnlineSum {

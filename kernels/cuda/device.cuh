@@ -91,6 +91,9 @@ PYLLM_DEVICE float erf(float x) {
 PYLLM_DEVICE float sqrt(float x) {
   return sqrtf(x);
 }
+PYLLM_DEVICE double sqrt(double x) {
+  return ::sqrt(x);
+}
 PYLLM_DEVICE float rsqrt(float x) {
   return rsqrtf(x);
 }

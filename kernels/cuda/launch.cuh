@@ -23,6 +23,10 @@ cudaError_t with_type(int32_t dtype, F&& f) {
   }
 }
 
+inline bool is_index_type(int32_t dtype) {
+  return dtype == kInt32 || dtype == kInt64;
+}
+
 // Whether each row of an array of T starts on a multiple of 16 bytes.
 template <class T>
 bool rows_aligned(const void* p, int64_t row_stride) {

@@ -5,10 +5,9 @@
 
 namespace pyllm::cuda {
 
-// The W elements of vector i of a row, in accesses of up to 16 bytes.
-template <class T, int W>
-PYLLM_DEVICE void load_row(float (&to)[W], const T* row, int64_t i) {
-  constexpr int kPiece = W < dev::kVecWidth<T> ? W : dev::kVecWidth<T>;
+// The W elements of vector i of a row, kPiece of them in one access.
+template <int kPiece, class T, int W>
+PYLLM_DEVICE void load_pieces(float (&to)[W], const T* row, int64_t i) {
   const auto* pieces = reinterpret_cast<const dev::Vec<T, kPiece>*>(row + i * W);
 #pragma unroll
   for (int p = 0; p < W / kPiece; ++p) {
@@ -17,9 +16,8 @@ PYLLM_DEVICE void load_row(float (&to)[W], const T* row, int64_t i) {
     for (int k = 0; k < kPiece; ++k) to[p * kPiece + k] = dev::to_float(v.v[k]);
   }
 }
-template <class T, int W>
-PYLLM_DEVICE void store_row(T* row, int64_t i, const float (&from)[W]) {
-  constexpr int kPiece = W < dev::kVecWidth<T> ? W : dev::kVecWidth<T>;
+template <int kPiece, class T, int W>
+PYLLM_DEVICE void store_pieces(T* row, int64_t i, const float (&from)[W]) {
   auto* pieces = reinterpret_cast<dev::Vec<T, kPiece>*>(row + i * W);
 #pragma unroll
   for (int p = 0; p < W / kPiece; ++p) {
@@ -28,6 +26,16 @@ PYLLM_DEVICE void store_row(T* row, int64_t i, const float (&from)[W]) {
     for (int k = 0; k < kPiece; ++k) v.v[k] = dev::from_float<T>(from[p * kPiece + k]);
     dev::stg(pieces + p, v);
   }
+}
+
+// In accesses of up to 16 bytes.
+template <class T, int W>
+PYLLM_DEVICE void load_row(float (&to)[W], const T* row, int64_t i) {
+  load_pieces < W<dev::kVecWidth<T> ? W : dev::kVecWidth<T>>(to, row, i);
+}
+template <class T, int W>
+PYLLM_DEVICE void store_row(T* row, int64_t i, const float (&from)[W]) {
+  store_pieces < W<dev::kVecWidth<T> ? W : dev::kVecWidth<T>>(row, i, from);
 }
 
 // A compile-time number of elements, as an argument.

@@ -11,6 +11,8 @@ CAUGHT = {
     "missing_barrier": ("tsan", "data race"),
     "write_after_read": ("tsan", "data race"),
     "shuffle_is_no_fence": ("tsan", "data race"),
+    "overwritten_scale": ("tsan", "data race"),
+    "narrowed_in_place": ("tsan", "data race"),
     "missing_tail_barrier": ("tsan", "data race"),
     "race_between_blocks": ("tsan", "data race"),
     "race_at_same_thread": ("tsan", "data race"),
@@ -36,6 +38,7 @@ CAUGHT = {
     "wait_one_group_short": ("plain", "EMULATOR unwaited copy"),
     "copy_in_flight_at_exit": ("plain", "EMULATOR unwaited copy"),
 }
+ORDER_DEPENDENT = ("rank_by_atomics", "float_sum_by_atomics")
 COUNTED = ("bank_conflict", "uncoalesced")
 
 
@@ -61,7 +64,7 @@ def test_bug_is_caught_with_its_place(emulator_for, name):
 @pytest.mark.parametrize("variant", ["plain", "asan", "tsan"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_right_twins_pass(emulator_for, variant, order):
-    for name in (*CAUGHT, *COUNTED):
+    for name in (*CAUGHT, *ORDER_DEPENDENT, *COUNTED):
         run(emulator_for, variant, name, bug=0, order=order, order_seed=1)
 
 
@@ -71,6 +74,14 @@ def test_missing_tail_barrier_shows_in_values_only_in_some_orders(emulator_for):
         o: run(emulator_for, "plain", "missing_tail_barrier", 1, order=o)["y"] for o in ORDERS
     }
     assert any(not np.array_equal(v, right) for v in values.values())
+
+
+@pytest.mark.parametrize("name", ORDER_DEPENDENT)
+def test_results_that_depend_on_the_order_of_threads_show(emulator_for, name):
+    for bug in (0, 1):
+        values = [run(emulator_for, "plain", name, bug, order=o, order_seed=2)["y"] for o in ORDERS]
+        same = all(v.tobytes() == values[0].tobytes() for v in values)
+        assert same == (bug == 0)
 
 
 @pytest.mark.parametrize(

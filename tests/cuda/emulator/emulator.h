@@ -111,6 +111,9 @@ inline int __any_sync(uint32_t mask, int predicate, emu::Site site = emu::Site::
 inline int __all_sync(uint32_t mask, int predicate, emu::Site site = emu::Site::current()) {
   return emu::ballot(mask, predicate == 0, site) == 0;
 }
+inline int __popc(uint32_t bits) {
+  return std::popcount(bits);
+}
 inline uint32_t __umulhi(uint32_t a, uint32_t b) {
   return static_cast<uint32_t>(uint64_t{a} * b >> 32);
 }
@@ -177,6 +180,9 @@ inline float erf(float x) {
   return std::erf(x);
 }
 inline float sqrt(float x) {
+  return std::sqrt(x);
+}
+inline double sqrt(double x) {
   return std::sqrt(x);
 }
 inline float rsqrt(float x) {

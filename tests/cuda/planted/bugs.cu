@@ -51,6 +51,26 @@ PLANTED(shuffle_is_no_fence, 32, 1, 0) {
   dev::stg(a.y + t, other + dev::lds(s + (t ^ 1)));
 }
 
+// All lanes read what lane 0 then writes: a shuffle between does not order that either.
+PLANTED(overwritten_scale, 32, 1, 0) {
+  const int t = threadIdx.x;
+  const float own = t == 0 || a.bug ? dev::ldg(a.y) : 0.0f;
+  const float scale = __shfl_sync(dev::kFullMask, own, 0);
+  if (t == 0) {
+    dev::stg(a.y, scale + 1.0f);
+  } else {
+    dev::stg(a.y + t, scale);
+  }
+}
+
+// Results of half the width take the place of inputs that a slower warp has yet to read.
+PLANTED(narrowed_in_place, 64, 1, 0) {
+  const int t = threadIdx.x;
+  const float value = dev::ldg(a.y + t);
+  if (!a.bug) __syncthreads();
+  dev::stg(reinterpret_cast<dev::half_t*>(a.y) + t, dev::from_float<dev::half_t>(value));
+}
+
 // Two warps run a double-buffered loop; without the barrier at its tail the faster one overwrites
 // what the slower one still reads.
 PLANTED(missing_tail_barrier, 64, 1, 0) {
@@ -217,6 +237,25 @@ PLANTED(copy_waited_without_barrier, 64, 1, 0) {
   if (!a.bug) __syncthreads();
   if (a.bug && t < 32) return;
   dev::stg(a.y + t, dev::lds(s + 4 * (63 - t)));
+}
+// Right as a set, in an order that depends on who comes first.
+PLANTED(rank_by_atomics, 64, 1, 0) {
+  PYLLM_SHARED(int, next, 1);
+  const int t = threadIdx.x;
+  if (t == 0) dev::sts(next, 0);
+  __syncthreads();
+  const int rank = a.bug ? dev::atomic_add(next, 1) : t;
+  dev::stg(a.y + rank, dev::ldg(a.x + t));
+}
+// Right but for its last bits, which depend on who comes first.
+PLANTED(float_sum_by_atomics, 64, 1, 0) {
+  const int t = threadIdx.x;
+  const float x = (t % 2 == 0 ? 1.0f : -1.0f) * dev::exp(dev::ldg(a.x + t) * 0.25f);
+  if (a.bug) {
+    dev::atomic_add(a.y, x);
+  } else {
+    dev::atomic_add(reinterpret_cast<int32_t*>(a.y), static_cast<int32_t>(x * 256.0f));
+  }
 }
 // Right in value, slow on the hardware: all lanes in one bank.
 PLANTED(bank_conflict, 32, 1, 0) {
