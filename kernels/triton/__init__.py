@@ -6,6 +6,21 @@ current stream. `storage.py` converts to and from float32, `arguments.py` checks
 tile sizes.
 """
 
+from pyllm.kernels.triton.activation import (
+    geglu,
+    geglu_backward,
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    silu,
+    silu_backward,
+    swiglu,
+    swiglu_backward,
+)
+from pyllm.kernels.triton.dropout import dropout, dropout_backward
+from pyllm.kernels.triton.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+from pyllm.kernels.triton.rotary import rotary, rotary_backward
 from pyllm.kernels.triton.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -14,10 +29,28 @@ from pyllm.kernels.triton.softmax import (
 )
 
 __all__ = [
+    "dropout",
+    "dropout_backward",
+    "geglu",
+    "geglu_backward",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "log_softmax",
     "log_softmax_backward",
+    "relu",
+    "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
+    "rotary",
+    "rotary_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
+    "swiglu",
+    "swiglu_backward",
 ]
 
 

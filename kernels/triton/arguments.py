@@ -155,3 +155,12 @@ def rows(x):
     n = x.shape[-1]
     flat = x.reshape(math.prod(x.shape[:-1]), n)
     return flat if flat.stride(1) == 1 or n == 1 else flat.contiguous()
+
+
+def in_range(x, name, what, end):
+    """Raise unless 0 <= x < end everywhere: one look at the device, left out in a graph capture."""
+    if x.numel() == 0 or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return
+    low, high = (int(v) for v in torch.stack(torch.aminmax(x)).tolist())
+    if low < 0 or high >= end:
+        raise ValueError(f"{name}: expected 0 <= {what} < {end}, got {low if low < 0 else high}")

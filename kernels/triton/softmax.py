@@ -48,9 +48,11 @@ def softmax_forward_kernel(
     MASKED: tl.constexpr, LOG: tl.constexpr, WHOLE: tl.constexpr, R: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
-    outer, at = row // inner, row % inner
-    x_base, y_base = outer * x_outer + at * x_inner, outer * y_outer + at * y_inner
-    mask_base = outer * mask_outer + at * mask_inner
+    outer, rest = row // inner, row % inner
+    x_base, y_base = outer * x_outer + rest * x_inner, outer * y_outer + rest * y_inner
+    mask_base = row
+    if MASKED:
+        mask_base = outer * mask_outer + rest * mask_inner
     present = row[:, None] < M
     if WHOLE:
         i = tl.arange(0, N)
@@ -113,9 +115,9 @@ def softmax_backward_kernel(
     LOG: tl.constexpr, WHOLE: tl.constexpr, R: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
-    outer, at = row // inner, row % inner
-    dy_base, y_base = outer * dy_outer + at * dy_inner, outer * y_outer + at * y_inner
-    dx_base = outer * dx_outer + at * dx_inner
+    outer, rest = row // inner, row % inner
+    dy_base, y_base = outer * dy_outer + rest * dy_inner, outer * y_outer + rest * y_inner
+    dx_base = outer * dx_outer + rest * dx_inner
     present = row[:, None] < M
     total = tl.zeros((R,), tl.float32)
     for start in range(0, n, N):

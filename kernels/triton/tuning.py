@@ -10,9 +10,9 @@ class Tuned:
     """A kernel and its configurations, fastest expected first; `kernel[grid](...)` launches it.
 
     The first launch with new values of `key` times the configurations, and Triton keeps the result
-    on disk. Multiplies and adds may fuse, said here because Triton's own default is about to change.
-    Under the interpreter and under `torch.use_deterministic_algorithms(True)` the first
-    configuration is taken untimed: another tile size may sum in another order.
+    on disk. Under the interpreter and under `torch.use_deterministic_algorithms(True)` the first
+    configuration is taken untimed: another tile size may sum in another order. Multiplies and adds
+    may fuse, which is said here because Triton's own default is about to change.
 
     Args:
         kernel: a function under `triton.jit`.

@@ -20,10 +20,6 @@ def to_torch(x):
 
 
 def to_numpy(x):
-    if isinstance(x, tuple):
-        return tuple(map(to_numpy, x))
-    if not isinstance(x, torch.Tensor):
-        return x
     if x.dtype == torch.bfloat16:
         return x.view(torch.int16).numpy().view(BFLOAT16)
     return x.numpy()
@@ -36,8 +32,18 @@ class NumpyOps:
         op = getattr(ops, name)
 
         def run(*args, **kwargs):
+            tensors = [*map(to_torch, args)]
             named = {key: to_torch(x) for key, x in kwargs.items()}
-            return to_numpy(op(*map(to_torch, args), **named))
+            given = {id(named[key]): x for key, x in kwargs.items()}
+
+            def back(x):
+                if isinstance(x, tuple):
+                    return tuple(map(back, x))
+                if isinstance(x, torch.Tensor):
+                    return given[id(x)] if id(x) in given else to_numpy(x)
+                return x
+
+            return back(op(*tensors, **named))
 
         return run
 
