@@ -115,8 +115,13 @@ void rank_derivatives(const std::string& gain, py::handle margin_object,
   const auto weight = optional_input(weight_object, "query_weight");
   margin.require_ndim(1).require_dtype({DType::f64}).require_contiguous();
   const int64_t n = margin.shape(0);
-  require_vector(relevance, DType::i32, n);
-  require_range(relevance, 0, 31);
+  require_vector(relevance, DType::f64, n);
+  for (int64_t i = 0; i < n; ++i) {
+    if (!(relevance->as<double>()[i] >= 0.0 && relevance->as<double>()[i] <= 60.0)) {
+      throw py::value_error("relevance: expected 0 <= value <= 60, got " +
+                            std::to_string(relevance->as<double>()[i]));
+    }
+  }
   offset.require_ndim(1).require_dtype({DType::i64}).require_contiguous();
   const int64_t* offsets = offset->as<int64_t>();
   const int64_t queries = offset.shape(0) - 1;
@@ -133,7 +138,7 @@ void rank_derivatives(const std::string& gain, py::handle margin_object,
   RankGradientArgs args;
   args.gain = choose<RankGain>({{"ndcg", RankGain::ndcg}, {"map", RankGain::map}}, gain, "gain");
   args.margin = margin->as<double>();
-  args.relevance = relevance->as<int32_t>();
+  args.relevance = relevance->as<double>();
   args.query_offset = offsets;
   args.query_weight = weights(weight, queries);
   args.gradient = gradient->as<float>();

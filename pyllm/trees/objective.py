@@ -22,7 +22,7 @@ class Labels:
     """What the rows should give: checked, contiguous, as the kernels read it.
 
     target: (n,), or (n_outputs, n) for losses of several regression targets.
-    weight: (n,) or None for all ones; not negative.
+    weight: (n,), for ranking (queries,), or None for all ones; not negative.
     query_offset: (queries + 1,) int64 for ranking: query q is rows [offset[q], offset[q + 1]).
     """
 
@@ -33,6 +33,13 @@ class Labels:
     @property
     def n_samples(self) -> int:
         return self.target.shape[-1]
+
+    @property
+    def row_weight(self) -> FloatArray | None:
+        """(n,): a row of a query has the query's weight."""
+        if self.weight is None or self.query_offset is None:
+            return self.weight
+        return np.repeat(self.weight, np.diff(self.query_offset))
 
 
 class Objective(ABC):

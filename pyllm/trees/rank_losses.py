@@ -13,9 +13,9 @@ from pyllm.trees.objective import FloatArray, Labels, Objective
 
 
 class RankLoss(Objective):
-    """Base: targets are whole grades of relevance from 0 to 30, rows come query by query.
+    """Base: targets are grades of relevance from 0 to 60, rows come query by query.
 
-    Weights are one a query: rows of a query must have the same weight.
+    Weights are one a query.
     """
 
     gain: ClassVar[str]
@@ -28,22 +28,24 @@ class RankLoss(Objective):
         self.truncation, self.sigmoid, self.normalize = truncation, sigmoid, normalize
 
     def prepare(self, labels: Labels) -> Labels:
-        target = np.ascontiguousarray(labels.target, np.int32)
-        if target.ndim != 1 or not np.array_equal(target, labels.target):
-            raise ValueError(f"y: {self.name} expects whole grades of relevance, one a row")
-        if target.size and not (target.min() >= 0 and target.max() <= 30):
+        target = np.ascontiguousarray(labels.target, np.float64)
+        if target.ndim != 1:
+            raise ValueError(f"y: {self.name} expects one grade a row, got shape {target.shape}")
+        bad = ~((target >= 0) & (target <= 60))
+        if bad.any():
             raise ValueError(
-                f"y: {self.name} expects grades from 0 to 30, got {target.min()} to {target.max()}"
+                f"y: {self.name} expects grades from 0 to 60, got {target[bad][0]} at row "
+                f"{np.flatnonzero(bad)[0]}"
             )
         offset = labels.query_offset
         if offset is None:
             raise ValueError(f"group: {self.name} needs to know which rows are one query")
         weight = labels.weight
-        if weight is not None:
-            starts = offset[:-1][np.diff(offset) > 0]
-            low, high = np.minimum.reduceat(weight, starts), np.maximum.reduceat(weight, starts)
-            if (low != high).any():
-                raise ValueError("sample_weight: expected one weight for all rows of a query")
+        if weight is not None and weight.shape != (len(offset) - 1,):
+            raise ValueError(
+                f"query_weight: expected one for each of {len(offset) - 1} queries, got shape "
+                f"{weight.shape}"
+            )
         return Labels(target, weight, offset)
 
     def initial_margin(self, labels: Labels) -> FloatArray:
@@ -58,17 +60,12 @@ class RankLoss(Objective):
     ) -> None:
         offset = labels.query_offset
         assert offset is not None  # prepare() has seen to it
-        weight = None
-        if labels.weight is not None:
-            weight = np.zeros(len(offset) - 1)
-            filled = np.diff(offset) > 0
-            weight[filled] = labels.weight[offset[:-1][filled]]
         _cpu.tree_rank_gradient(
             self.gain,
             margin[0],
             labels.target,
             offset,
-            weight,
+            labels.weight,
             gradient[0],
             hessian[0],
             self.sigmoid,

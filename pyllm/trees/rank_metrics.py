@@ -21,9 +21,10 @@ def _queries(labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64], Floa
     offset = labels.query_offset
     if offset is None:
         raise ValueError("group: ranking metrics need to know which rows are one query")
-    offset = offset[np.append(True, np.diff(offset) > 0)]
+    filled = np.diff(offset) > 0
+    weight = None if labels.weight is None else labels.weight[filled]
+    offset = offset[np.append(True, filled)]
     query = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
-    weight = None if labels.weight is None else labels.weight[offset[:-1]]
     return offset, query, weight
 
 

@@ -80,7 +80,7 @@ def rank_derivatives(gain, s, relevance, sigma, truncation, normalize):
     """One query. The change of the measure is found by really swapping two rows."""
     n = len(s)
     order = sorted(range(n), key=lambda i: (-s[i], i))
-    ranked = [int(relevance[i]) for i in order]
+    ranked = [float(relevance[i]) for i in order]
     gradient, hessian, total = np.zeros(n), np.zeros(n), 0.0
     best = dcg(sorted(ranked, reverse=True), truncation)
     for i in range(min(truncation, n)):

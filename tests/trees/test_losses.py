@@ -130,6 +130,9 @@ def test_targets_that_do_not_fit_are_named(name, options, y):
         ("softmax", {"n_classes": 1}),
         ("lambdarank", {"truncation": 0}),
         ("no_such", {}),
+        ("quantile@1.5", {}),
+        ("quantile@x", {}),
+        ("gamma@2", {}),
     ],
 )
 def test_options_out_of_range_are_refused(name, options):
@@ -147,8 +150,10 @@ def test_ranking_needs_queries_with_one_weight_each():
     objective = OBJECTIVES["lambdarank"]()
     with pytest.raises(ValueError, match="group"):
         objective.prepare(Labels(np.array([0, 1])))
-    with pytest.raises(ValueError, match="sample_weight"):
+    with pytest.raises(ValueError, match="query_weight"):
         objective.prepare(Labels(np.array([0, 1]), np.array([1.0, 2.0]), np.array([0, 2])))
+    with pytest.raises(ValueError, match="grades from 0 to 60, got 61"):
+        objective.prepare(Labels(np.array([0, 61]), None, np.array([0, 2])))
 
 
 def test_custom_losses_are_checked_and_weighted():

@@ -109,7 +109,7 @@ def test_rank_derivatives_match_the_reference(gain, normalize, truncation, isa, 
     offset = np.append(0, np.cumsum(sizes))
     n = int(offset[-1])
     s = rng.normal(size=n).round(1)  # with ties
-    relevance = rng.integers(0, 4, n).astype(np.int32)
+    relevance = rng.integers(0, 4, n) * 0.5
     relevance[offset[5] :] = 0  # a query without a relevant row
     gradient, hessian = np.full((2, n), np.nan, np.float32)
     _cpu.tree_rank_gradient(
@@ -139,7 +139,7 @@ def everything(rng):
     for gain in ("ndcg", "map"):
         gradient, hessian = np.empty((2, n), np.float32)
         _cpu.tree_rank_gradient(
-            gain, classes[0].copy(), target, offset, None, gradient, hessian, 1.0, 30, True
+            gain, classes[0].copy(), target * 1.0, offset, None, gradient, hessian, 1.0, 30, True
         )
         results += [gradient, hessian]
     leaf = rng.integers(0, 40, n).astype(np.int32)
@@ -231,7 +231,7 @@ def test_goss_takes_ties_from_the_first_row_on():
         ),
         (
             lambda f, d: _cpu.tree_rank_gradient(
-                "ndcg", d, np.zeros(4, np.int32), np.array([0, 3]), None, f, f, 1, 3, True
+                "ndcg", d, np.zeros(4), np.array([0, 3]), None, f, f, 1, 3, True
             ),
             "query_offset",
         ),

@@ -39,7 +39,7 @@ enum class RankGain { ndcg, map };
 struct RankGradientArgs {
   RankGain gain = RankGain::ndcg;
   const double* margin = nullptr;
-  const int32_t* relevance = nullptr;  // in [0, 31)
+  const double* relevance = nullptr;  // in [0, 60]
   const int64_t* query_offset = nullptr;
   const double* query_weight = nullptr;  // may be null
   float* gradient = nullptr;

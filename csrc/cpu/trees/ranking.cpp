@@ -30,19 +30,19 @@ constexpr double kLn2 = 0.6931471805599453;
 double discount(int64_t rank) {
   return kLn2 / portable_log(2.0 + static_cast<double>(rank));
 }
-double dcg_gain(int32_t relevance) {
-  return static_cast<double>((int64_t{1} << relevance) - 1);
+double dcg_gain(double relevance) {
+  return portable_exp(relevance * kLn2) - 1.0;
 }
 
 struct Workspace {
-  std::vector<int32_t> order, relevance;
-  std::vector<double> score, gain, weight, lambda, hessian, pair_lambda, pair_hessian;
+  std::vector<int32_t> order;
+  std::vector<double> relevance, score, gain, weight, lambda, hessian, pair_lambda, pair_hessian;
   std::vector<double> hits, precision;  // map: relevant rows up to a rank; sum of 1/rank over them
 
   void resize(int64_t n) {
     order.resize(n);
-    relevance.resize(n);
-    for (auto* v : {&score, &gain, &weight, &pair_lambda, &pair_hessian, &hits, &precision}) {
+    for (auto* v :
+         {&relevance, &score, &gain, &weight, &pair_lambda, &pair_hessian, &hits, &precision}) {
       v->resize(n);
     }
     lambda.assign(n, 0.0);
@@ -50,7 +50,7 @@ struct Workspace {
   }
 };
 
-double best_dcg(std::vector<int32_t> relevance, int64_t truncation) {
+double best_dcg(std::vector<double> relevance, int64_t truncation) {
   std::sort(relevance.begin(), relevance.end(), std::greater<>());
   double total = 0.0;
   for (int64_t i = 0; i < std::min<int64_t>(truncation, relevance.size()); ++i) {
@@ -81,9 +81,9 @@ void query(const RankGradientArgs& a, int64_t q, const std::vector<double>& disc
   std::stable_sort(w.order.begin(), w.order.end(),
                    [&](int32_t x, int32_t y) { return margin[x] > margin[y]; });
   for (int64_t i = 0; i < n; ++i) {
-    const int32_t label = a.relevance[first + w.order[i]];
+    const double label = a.relevance[first + w.order[i]];
     w.score[i] = margin[w.order[i]];
-    w.relevance[i] = a.gain == RankGain::map ? label > 0 : label;
+    w.relevance[i] = a.gain == RankGain::ndcg ? label : label > 0.0 ? 1.0 : 0.0;
     w.gain[i] = dcg_gain(label);
   }
   double scale = 1.0, relevant = 0.0;
@@ -94,7 +94,7 @@ void query(const RankGradientArgs& a, int64_t q, const std::vector<double>& disc
     double precision = 0.0;
     for (int64_t i = 0; i < n; ++i) {
       relevant += w.relevance[i];
-      if (w.relevance[i]) precision += 1.0 / static_cast<double>(i + 1);
+      if (w.relevance[i] > 0.0) precision += 1.0 / static_cast<double>(i + 1);
       w.hits[i] = relevant;
       w.precision[i] = precision;
     }

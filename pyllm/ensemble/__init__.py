@@ -1,0 +1,44 @@
+"""scikit-learn estimators over pyllm's tree engine.
+
+Gradient boosting, random forests, extremely randomised trees and single trees grow on one engine
+(`pyllm.trees`); AdaBoost, bagging, stacking and voting combine any estimators. The same
+random_state gives the same model, bit for bit, at any n_jobs and on any instruction set.
+"""
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError("pyllm.ensemble needs scikit-learn: pip install 'pyllm[ensemble]'") from error
+
+# Stacking and voting are scikit-learn's own: they combine any estimators, these among them.
+from sklearn.ensemble import (
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+
+from pyllm.ensemble.adaboost import AdaBoostClassifier, AdaBoostRegressor
+from pyllm.ensemble.bagging import BaggingClassifier, BaggingRegressor
+from pyllm.ensemble.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
+from pyllm.ensemble.gradient_boosting import (
+    GradientBoostingClassifier,
+    GradientBoostingRanker,
+    GradientBoostingRegressor,
+)
+
+__all__ = [
+    "AdaBoostClassifier",
+    "AdaBoostRegressor",
+    "BaggingClassifier",
+    "BaggingRegressor",
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "GradientBoostingClassifier",
+    "GradientBoostingRanker",
+    "GradientBoostingRegressor",
+    "StackingClassifier",
+    "StackingRegressor",
+    "VotingClassifier",
+    "VotingRegressor",
+]

@@ -1,0 +1,289 @@
+"""What single trees and forests of averaged trees share: how they are grown, and y.
+
+A leaf holds the mean of its rows: of the targets, or of one 0/1 column a class, which are
+probabilities. Both come out of the engine that boosting uses, with the gradients -w y and the
+hessians w: the value of a leaf is then sum(w y) / sum(w), and the gain of a split is what it
+lowers the variance by, which for class columns is Gini impurity. Several columns grow one tree
+whose leaves are vectors; two classes need one column only.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from pyllm.ensemble.boosting import keep_weighted
+from pyllm.ensemble.learner import TreeEstimator, draw_seed, read_weight, threads
+from pyllm.ensemble.resampling import Bootstrap
+from pyllm.trees.forest import Forest
+from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.tree import Tree
+
+FloatArray = NDArray[np.float64]
+
+
+class AveragedTrees(TreeEstimator):
+    """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
+
+    max_depth: int | None
+    max_leaf_nodes: int | None
+    min_samples_leaf: int
+    min_weight_fraction_leaf: float
+    max_features: Any
+    class_weight: Any
+    max_bin: int
+    monotonic_cst: Any
+    random_state: Any
+
+    extra_random = False
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Grow the trees.
+
+        Args:
+            X: (n_samples, n_features), see `TreeEstimator`.
+            y: (n_samples,), or (n_samples, n_targets) for several regression targets.
+            sample_weight: (n_samples,), not negative. A whole number is the same as the row so
+                many times.
+
+        Raises:
+            ValueError: something does not fit; the message names it.
+        """
+        with threads(self.n_jobs):
+            matrix = self._read(X, fitting=True)
+            columns = self._read_target(y)  # (n, n_outputs)
+            check_consistent_length(matrix, columns)
+            weight = self._weigh(read_weight(sample_weight, matrix))
+            weight, matrix, (columns,) = keep_weighted(weight, matrix, columns)
+            self._grow(matrix, columns, weight)
+        return self
+
+    def _read_target(self, y: Any) -> FloatArray:
+        raise NotImplementedError
+
+    def _weigh(self, weight: FloatArray | None) -> FloatArray | None:
+        return weight
+
+    def _count(self) -> int:
+        """How many trees."""
+        return 1
+
+    def _going_on(self) -> bool:
+        """Whether the trees there are stay, and more are grown."""
+        return False
+
+    def _grow(self, X: Any, columns: FloatArray, weight: FloatArray | None) -> None:
+        n, outputs = columns.shape
+        going_on = self._going_on()
+        if not going_on:
+            self._seed = draw_seed(self.random_state)
+        # Targets far from 0 would lose their digits in float32 gradients.
+        centre = np.average(columns, axis=0, weights=weight)
+        dataset = Dataset(
+            X,
+            max_bin=self.max_bin,
+            categorical=sorted(self._encoding.categories),
+            weight=weight,
+        )
+        total = float(n if weight is None else weight.sum())
+        draws = self._draws(X, columns, weight)
+        target = columns - centre
+        trees = self.forest_.trees() if going_on else []
+        sums, votes = self._out_of_bag_start(n, outputs)
+        for t in range(len(trees), self._count()):
+            seed = _tree_seed(self._seed, t)
+            each, rows = weight, None
+            if draws is not None:
+                drawn = draws.draw(seed)
+                # Whole weights are in the draw already; others are too, as probabilities.
+                each, rows = drawn.astype(np.float64), np.flatnonzero(drawn).astype(np.int32)
+                total = float(draws.size)
+            multiplier = np.ones(n) if each is None else each
+            parameters = self._tree_parameters(X.shape[1], total)
+            gradient = (-target * multiplier[:, np.newaxis]).astype(np.float32)
+            hessian = np.repeat(multiplier.astype(np.float32)[:, np.newaxis], outputs, axis=1)
+            grown = grow_tree(dataset, gradient, hessian, parameters, seed=seed, rows=rows)
+            _set_means(grown.tree, grown.leaf_of_row, columns, multiplier, centre)
+            trees.append(grown.tree)
+            if rows is not None and sums is not None:
+                out = np.flatnonzero(drawn == 0)
+                sums[out] += grown.tree.value[grown.leaf_of_row[out]]
+                votes[out] += 1
+        self.forest_ = Forest.concat(
+            trees,
+            n_features=X.shape[1],
+            n_outputs=outputs,
+            base_score=0.0,
+            tree_output=np.full(len(trees), -1 if outputs > 1 else 0),
+            average=True,
+            feature_names=_names(self),
+        )
+        if sums is not None:
+            self._out_of_bag(columns, weight, sums, votes)
+
+    def _draws(self, X: Any, columns: FloatArray, weight: FloatArray | None) -> Bootstrap | None:
+        return None
+
+    def _out_of_bag_start(self, n: int, outputs: int) -> tuple[Any, Any]:
+        return None, None
+
+    def _out_of_bag(
+        self,
+        columns: FloatArray,
+        weight: FloatArray | None,
+        sums: FloatArray,
+        votes: NDArray[np.int64],
+    ) -> None: ...
+
+    def _tree_parameters(self, n_features: int, total_weight: float) -> TreeParameters:
+        if not 0.0 <= self.min_weight_fraction_leaf <= 0.5:
+            raise ValueError(
+                f"min_weight_fraction_leaf: expected 0 to 0.5, got {self.min_weight_fraction_leaf}"
+            )
+        features = self.max_features
+        if features == "auto":
+            features = "sqrt" if isinstance(self, ClassifierMixin) else None
+        drawn: dict[str, Any] = {}
+        if (share := feature_share(features, n_features)) < 1.0:
+            drawn["colsample_bynode"] = share
+        if self.extra_random:
+            drawn["extra_random"] = True
+        return TreeParameters(
+            **drawn,
+            growth="depthwise" if self.max_leaf_nodes is None else "leafwise",
+            max_depth=self.max_depth,
+            max_leaves=self.max_leaf_nodes,
+            min_child_samples=self.min_samples_leaf,
+            min_child_weight=self.min_weight_fraction_leaf * total_weight,
+            reg_lambda=0.0,
+            monotone=None if self.monotonic_cst is None else list(self.monotonic_cst),
+        )
+
+    def _means(self, X: Any) -> FloatArray:
+        """(n, n_outputs)."""
+        check_is_fitted(self)
+        matrix = self._read(X, fitting=False)
+        with threads(self.n_jobs):
+            return self.forest_.predict(matrix)
+
+
+def _set_means(
+    tree: Tree, leaf: NDArray[np.int32], columns: FloatArray, weight: FloatArray, centre: FloatArray
+) -> None:
+    """Leaf values as means in double: the engine's come from gradients rounded to float32."""
+    tree.value += centre
+    total = np.bincount(leaf, weight, tree.n_nodes)
+    filled = (tree.feature < 0) & (total > 0)
+    for k in range(columns.shape[1]):
+        sums = np.bincount(leaf, weight * columns[:, k], tree.n_nodes)
+        tree.value[filled, k] = sums[filled] / total[filled]
+
+
+def _tree_seed(seed: int, tree: int) -> int:
+    return int(np.random.Philox(key=[seed, 4], counter=[0, 0, 0, tree]).random_raw())
+
+
+def _names(estimator: Any) -> list[str] | None:
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def feature_share(max_features: Any, n_features: int) -> float:
+    """max_features as scikit-learn takes it, as the share of the features a node draws."""
+    if max_features is None:
+        return 1.0
+    if max_features == "sqrt":
+        count = max(1, int(np.sqrt(n_features)))
+    elif max_features == "log2":
+        count = max(1, int(np.log2(n_features)))
+    elif isinstance(max_features, (int, np.integer)) and max_features >= 1:
+        count = min(int(max_features), n_features)
+    elif isinstance(max_features, (float, np.floating)) and 0.0 < max_features <= 1.0:
+        count = max(1, int(max_features * n_features))
+    else:
+        raise ValueError(
+            "max_features: expected 'sqrt', 'log2', None, a number of features or a share of them, "
+            f"got {max_features!r}"
+        )
+    return count / n_features
+
+
+class AveragedClassifier(ClassifierMixin, AveragedTrees):
+    """y as one 0/1 column a class, means as probabilities."""
+
+    classes_: NDArray
+
+    def _read_target(self, y: Any) -> FloatArray:
+        if y is None:
+            raise ValueError("y: requires y to be passed, but the target y is None")
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        self.classes_, self._target = np.unique(y, return_inverse=True)
+        self.n_classes_ = len(self.classes_)
+        if self.n_classes_ <= 2:
+            return (self._target == self.n_classes_ - 1).astype(np.float64)[:, np.newaxis]
+        return (self._target[:, np.newaxis] == np.arange(self.n_classes_)).astype(np.float64)
+
+    def _weigh(self, weight: FloatArray | None) -> FloatArray | None:
+        target = self.classes_[self._target]
+        del self._target
+        if self.class_weight is None:
+            return weight
+        factor = compute_sample_weight(self.class_weight, target)
+        return factor if weight is None else weight * factor
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """(n_samples, n_classes): the mean share of each class in the leaves reached."""
+        return self._probability(self._means(X))
+
+    def predict(self, X: Any) -> NDArray:
+        """(n_samples,): the most likely class; of equal ones the first."""
+        index = self.predict_proba(X).argmax(1)
+        return self.classes_[index]
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """log(predict_proba(X))."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _probability(self, means: FloatArray) -> FloatArray:
+        if self.n_classes_ == 1:
+            return np.ones((len(means), 1))
+        if self.n_classes_ == 2:
+            means = np.column_stack([1.0 - means[:, 0], means[:, 0]])
+        p = np.clip(means, 0.0, 1.0)
+        return p / p.sum(1, keepdims=True)
+
+
+class AveragedRegressor(RegressorMixin, AveragedTrees):
+    """y as one column a target."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _read_target(self, y: Any) -> FloatArray:
+        if y is None:
+            raise ValueError("y: requires y to be passed, but the target y is None")
+        if self.class_weight is not None:
+            raise ValueError("class_weight: expected None for regression")
+        columns = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if columns.ndim > 2:
+            raise ValueError(f"y: expected one or two axes, got shape {columns.shape}")
+        self._one_axis = columns.ndim == 1
+        return columns[:, np.newaxis] if self._one_axis else columns
+
+    def predict(self, X: Any) -> FloatArray:
+        """(n_samples,) or (n_samples, n_targets): the mean of the leaves reached."""
+        means = self._means(X)
+        return means[:, 0] if means.shape[1] == 1 else means

@@ -1,0 +1,327 @@
+"""What the gradient boosting estimators share: their parameters and how they are fitted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from pyllm.ensemble.learner import TreeEstimator, draw_seed, threads
+from pyllm.ensemble.tables import Categorical
+from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
+from pyllm.trees.forest import Forest
+from pyllm.trees.grow import Dataset, TreeParameters
+from pyllm.trees.metric import Metric, make_metric
+from pyllm.trees.objective import FloatArray, Labels, Objective
+from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
+
+RandomState = int | np.random.RandomState | None
+
+
+class GradientBoosting(TreeEstimator):
+    """Base of the gradient boosting estimators, with the parameters that they all take.
+
+    Parameters
+    ----------
+    loss : str, Objective, callable or None, default=None
+        What is minimised; each estimator lists its losses and says what None is. A function
+        ``f(y_true, margin) -> (gradient, hessian)`` is a loss of your own.
+    n_estimators : int, default=100
+        Rounds of boosting. A round grows a tree, or one for each class or target.
+    learning_rate : float, list of floats or callable, default=0.1
+        What a tree's values are multiplied with: one number, one for each round, or a function of
+        the round (counted from 0).
+    growth : {"leafwise", "depthwise"}, default="leafwise"
+        Split the leaf with the highest gain next, or level by level.
+    max_leaf_nodes : int or None, default=31
+        Leaves of a tree. None: no limit.
+    max_depth : int or None, default=None
+        Edges from the root to a leaf. None: no limit.
+    min_samples_leaf : int, default=20
+        Fewest training rows in a leaf.
+    min_child_weight : float, default=1e-3
+        Least sum of hessians in a leaf.
+    reg_lambda, reg_alpha : float, default=1.0 and 0.0
+        L2 and L1 penalty on leaf values.
+    gamma : float, default=0.0
+        What a split must gain to be made.
+    max_delta_step : float, default=0.0
+        Largest absolute value of a leaf before the learning rate. 0: no limit.
+    subsample : float, default=1.0
+        Share of the rows that each round draws, without replacement.
+    sampling : {"uniform", "goss"}, default="uniform"
+        "goss": gradient-based one-side sampling, which keeps the `top_rate` share of the rows with
+        the largest gradients and `other_rate` of the rest, weighted up.
+    top_rate, other_rate : float, default=0.2 and 0.1
+    colsample_bytree, colsample_bylevel, colsample_bynode : float, default=1.0
+        Share of the features that each tree, level and node draws from the one before.
+    max_bin : int, default=255
+        Bins of a feature, up to 65535.
+    booster : {"gbtree", "dart"}, default="gbtree"
+        "dart" drops trees at random in each round (Vinayak & Gilad-Bachrach, 2015).
+    rate_drop, skip_drop : float, default=0.1 and 0.5
+        DART: probability that a round drops a tree; that it drops none at all.
+    one_drop : bool, default=False
+        DART: drop one at least, unless the round skips dropping.
+    normalize_type : {"tree", "forest"}, default="tree"
+    sample_type : {"uniform", "weighted"}, default="uniform"
+        DART: as in XGBoost.
+    multi_output : {"per_output", "vector"}, default="per_output"
+        Several classes or targets: a tree for each, or trees whose leaves hold a value for each.
+    first_order : bool, default=False
+        Friedman's classic boosting: least-squares trees on the negative gradients, and a line
+        search in each leaf.
+    quantized : bool, default=False
+        Grow trees on gradients of few bits with stochastic rounding: faster, a little coarser.
+    monotonic_cst : list of int, dict or None, default=None
+        1: the prediction must not fall with the feature, -1: must not rise, 0: free. A dict maps
+        names of features.
+    interaction_cst : list of sets of int, or None, default=None
+        Features that may be used together along a path.
+    categorical_features : "from_dtype", list of features, mask or None, default="from_dtype"
+        Which features are categories: those of a categorical dtype (pandas category, Polars
+        Categorical or Enum, Arrow dictionary), or those named here.
+    class_weight : dict, "balanced" or None, default=None
+        Classifiers: weights of classes, multiplied into sample weights.
+    metric : str, callable, Metric, or list of them, default=None
+        What is measured on eval sets; None: what suits the loss. See `pyllm.trees.metric`.
+    early_stopping_rounds : int or None, default=None
+        Stop when the first metric on the last eval set got no better for so many rounds, and keep
+        the rounds up to the best. Without an eval set, `validation_fraction` of the rows is held
+        out.
+    min_delta : float, default=0.0
+        What counts as better.
+    validation_fraction : float, default=0.1
+    warm_start : bool, default=False
+        fit() again goes on from the last model: n_estimators counts all rounds.
+    callbacks : list of pyllm.trees.watch.Callback, or None, default=None
+    random_state : int, RandomState or None, default=None
+        The same number gives the same model, bit for bit, whatever n_jobs is.
+    n_jobs : int or None, default=None
+        Threads; None: as many as pyllm uses elsewhere, -1: all.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    forest_ : pyllm.trees.Forest
+        The model.
+    n_iter_ : int
+        Rounds in it.
+    evals_result_ : dict
+        By eval set and metric, the value after each round.
+    objective_ : pyllm.trees.objective.Objective
+    feature_importances_ : ndarray of shape (n_features,)
+    n_features_in_, feature_names_in_
+    """
+
+    n_iter_: int
+    objective_: Objective
+    _seed: int
+
+    def __init__(
+        self,
+        *,
+        loss: str | Objective | Callable[..., Any] | None = None,
+        n_estimators: int = 100,
+        learning_rate: float | Sequence[float] | Callable[[int], float] = 0.1,
+        growth: Literal["leafwise", "depthwise"] = "leafwise",
+        max_leaf_nodes: int | None = 31,
+        max_depth: int | None = None,
+        min_samples_leaf: int = 20,
+        min_child_weight: float = 1e-3,
+        reg_lambda: float = 1.0,
+        reg_alpha: float = 0.0,
+        gamma: float = 0.0,
+        max_delta_step: float = 0.0,
+        subsample: float = 1.0,
+        sampling: Literal["uniform", "goss"] = "uniform",
+        top_rate: float = 0.2,
+        other_rate: float = 0.1,
+        colsample_bytree: float = 1.0,
+        colsample_bylevel: float = 1.0,
+        colsample_bynode: float = 1.0,
+        max_bin: int = 255,
+        booster: Literal["gbtree", "dart"] = "gbtree",
+        rate_drop: float = 0.1,
+        skip_drop: float = 0.5,
+        one_drop: bool = False,
+        normalize_type: Literal["tree", "forest"] = "tree",
+        sample_type: Literal["uniform", "weighted"] = "uniform",
+        multi_output: Literal["per_output", "vector"] = "per_output",
+        first_order: bool = False,
+        quantized: bool = False,
+        monotonic_cst: Any = None,
+        interaction_cst: Any = None,
+        categorical_features: Categorical = "from_dtype",
+        class_weight: Any = None,
+        metric: Any = None,
+        early_stopping_rounds: int | None = None,
+        min_delta: float = 0.0,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        callbacks: Sequence[Callback] | None = None,
+        random_state: RandomState = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.loss = loss
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.growth = growth
+        self.max_leaf_nodes = max_leaf_nodes
+        self.max_depth = max_depth
+        self.min_samples_leaf = min_samples_leaf
+        self.min_child_weight = min_child_weight
+        self.reg_lambda = reg_lambda
+        self.reg_alpha = reg_alpha
+        self.gamma = gamma
+        self.max_delta_step = max_delta_step
+        self.subsample = subsample
+        self.sampling = sampling
+        self.top_rate = top_rate
+        self.other_rate = other_rate
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.max_bin = max_bin
+        self.booster = booster
+        self.rate_drop = rate_drop
+        self.skip_drop = skip_drop
+        self.one_drop = one_drop
+        self.normalize_type = normalize_type
+        self.sample_type = sample_type
+        self.multi_output = multi_output
+        self.first_order = first_order
+        self.quantized = quantized
+        self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
+        self.categorical_features = categorical_features
+        self.class_weight = class_weight
+        self.metric = metric
+        self.early_stopping_rounds = early_stopping_rounds
+        self.min_delta = min_delta
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _boost(
+        self,
+        X: Any,
+        labels: Labels,
+        objective: Objective,
+        evals: Sequence[EvalSet],
+        base_margin: Any = None,
+    ) -> None:
+        """Fits on checked rows and sets the attributes; Ctrl-C is raised again after that."""
+        if self.n_estimators < 1:
+            raise ValueError(f"n_estimators: expected at least 1, got {self.n_estimators}")
+        going_on = self.warm_start and hasattr(self, "forest_")
+        start: Forest | None = self.forest_ if going_on else None
+        done = self.n_iter_ if going_on else 0
+        if going_on and self.n_estimators < done:
+            raise ValueError(
+                f"n_estimators: expected at least the {done} rounds there are, as warm_start is "
+                f"set, got {self.n_estimators}"
+            )
+        seed = self._seed if going_on else draw_seed(self.random_state)
+        given = {f.name: getattr(self, f.name) for f in fields(BoostParameters) if f.name != "seed"}
+        booster = Booster(
+            Dataset(
+                X,
+                max_bin=self.max_bin,
+                categorical=sorted(self._encoding.categories),
+                weight=labels.row_weight,
+            ),
+            labels,
+            objective,
+            BoostParameters(**given, seed=seed),
+            self._tree_parameters(X.shape[1]),
+            start=start,
+            start_margin=None if start is None else start.predict(X),
+            base_margin=base_margin,
+            eval_sets=evals,
+            metrics=self._metrics(objective),
+        )
+        callbacks = list(self.callbacks or ())
+        if self.early_stopping_rounds is not None and evals:
+            callbacks.append(EarlyStopping(self.early_stopping_rounds, self.min_delta))
+        if self.verbose:
+            callbacks.append(ProgressBar())
+        result = boost(booster, self.n_estimators - done, callbacks)
+        self._seed, self.objective_ = seed, objective
+        self.forest_, self.n_iter_ = result.forest, result.n_rounds
+        self.evals_result_ = result.history
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+    def _tree_parameters(self, n_features: int) -> TreeParameters:
+        return TreeParameters(
+            growth=self.growth,
+            max_depth=self.max_depth,
+            max_leaves=self.max_leaf_nodes,
+            min_child_samples=self.min_samples_leaf,
+            min_child_weight=self.min_child_weight,
+            reg_lambda=self.reg_lambda,
+            reg_alpha=self.reg_alpha,
+            gamma=self.gamma,
+            max_delta_step=self.max_delta_step,
+            monotone=self._monotone(n_features),
+        )
+
+    def _monotone(self, n_features: int) -> list[int] | None:
+        given = self.monotonic_cst
+        if not isinstance(given, dict):
+            return None if given is None else list(given)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            raise ValueError("monotonic_cst: a dict needs X with names of features")
+        unknown = set(given) - set(names)
+        if unknown:
+            raise ValueError(f"monotonic_cst: X has no feature {sorted(unknown)[0]!r}")
+        return [given.get(name, 0) for name in names]
+
+    def _metrics(self, objective: Objective) -> list[Metric]:
+        given = self.metric
+        if given is None:
+            given = [objective.metric]
+        if not isinstance(given, (list, tuple)):
+            given = [given]
+        return [make_metric(m) for m in given]
+
+    def _margin(self, X: Any, base_margin: Any = None) -> FloatArray:
+        """(n_outputs, n) margins."""
+        check_is_fitted(self)
+        matrix = self._read(X, fitting=False)
+        with threads(self.n_jobs):
+            margin = self.forest_.predict(matrix).T
+        if base_margin is not None:
+            added = np.asarray(base_margin, np.float64).reshape(margin.shape[1], -1)
+            if added.shape != margin.T.shape:
+                raise ValueError(
+                    f"base_margin: expected shape {margin.T.shape}, got {np.shape(base_margin)}"
+                )
+            margin = margin + added.T
+        return margin
+
+    def _staged(self, X: Any) -> Any:
+        check_is_fitted(self)
+        matrix = self._read(X, fitting=False)
+        vector = self.forest_.value.shape[1] == self.forest_.n_outputs
+        for margin in self.forest_.staged(matrix, step=1 if vector else self.forest_.n_outputs):
+            yield margin.T
+
+
+def keep_weighted(
+    weight: NDArray[np.float64] | None, X: Any, *arrays: Any
+) -> tuple[NDArray[np.float64] | None, Any, list[Any]]:
+    """Without the rows of weight 0, which would otherwise shift the bins of features."""
+    if weight is None or weight.all():
+        return weight, X, list(arrays)
+    keep = weight > 0
+    return weight[keep], X[keep], [None if a is None else a[keep] for a in arrays]

@@ -1,0 +1,88 @@
+"""Single trees."""
+
+from typing import Any
+
+from pyllm.ensemble.averaging import AveragedClassifier, AveragedRegressor, AveragedTrees
+from pyllm.ensemble.tables import Categorical
+
+
+class _DecisionTree(AveragedTrees):
+    """
+    Parameters
+    ----------
+    max_depth : int or None, default=None
+        Edges from the root to a leaf. None: no limit.
+    max_leaf_nodes : int or None, default=None
+        Leaves; the best splits are made first. None: no limit.
+    min_samples_leaf : int, default=1
+        Fewest training rows in a leaf.
+    min_weight_fraction_leaf : float, default=0.0
+        Least share of the weights of a tree's rows in a leaf.
+    max_features : "sqrt", "log2", int, float or None, default=None
+        Features that each node draws to look for its split; None: all.
+    class_weight : dict, "balanced" or None, default=None
+        Classifiers: weights of classes, multiplied into sample weights.
+    max_bin : int, default=255
+        Bins of a feature, up to 65535: splits are looked for between bins.
+    monotonic_cst : list of int or None, default=None
+        1: the prediction must not fall with the feature, -1: must not rise, 0: free.
+    categorical_features : "from_dtype", list of features, mask or None, default="from_dtype"
+        Which features are categories: those of a categorical dtype, or those named here.
+    random_state : int, RandomState or None, default=None
+        Of the features drawn; the same number gives the same tree, bit for bit.
+    n_jobs : int or None, default=None
+        Threads; None: as many as pyllm uses elsewhere, -1: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_depth: int | None = None,
+        max_leaf_nodes: int | None = None,
+        min_samples_leaf: int = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = None,
+        class_weight: Any = None,
+        max_bin: int = 255,
+        monotonic_cst: Any = None,
+        categorical_features: Categorical = "from_dtype",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.max_depth = max_depth
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.class_weight = class_weight
+        self.max_bin = max_bin
+        self.monotonic_cst = monotonic_cst
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def get_depth(self) -> int:
+        """Edges from the root to the deepest leaf."""
+        tree = self.forest_.tree(0)
+        depth = [0] * tree.n_nodes
+        for node in range(tree.n_nodes):  # children come after their parent
+            for child in (tree.left[node], tree.right[node]):
+                if child >= 0:
+                    depth[child] = depth[node] + 1
+        return max(depth)
+
+    def get_n_leaves(self) -> int:
+        """The number of leaves."""
+        return self.forest_.tree(0).n_leaves
+
+
+class DecisionTreeClassifier(AveragedClassifier, _DecisionTree):
+    """A tree whose leaves hold the shares of the classes (Gini impurity)."""
+
+
+class DecisionTreeRegressor(AveragedRegressor, _DecisionTree):
+    """A tree whose leaves hold means (squared error); one tree for several targets."""
+
+
+for _kind in (DecisionTreeClassifier, DecisionTreeRegressor):
+    _kind.__doc__ = f"{_kind.__doc__}\n{_DecisionTree.__doc__}"

@@ -1,0 +1,116 @@
+"""What all tree estimators share: reading X, y and weights; threads; explaining the forest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from pyllm import _cpu
+from pyllm.ensemble.tables import Encoding, library_of
+from pyllm.trees.forest import Forest
+
+
+@contextmanager
+def threads(n_jobs: int | None) -> Iterator[None]:
+    """Runs the body with so many threads: None leaves them be, -1 is all CPUs."""
+    if n_jobs is None:
+        yield
+        return
+    before = _cpu.num_threads()
+    _cpu.set_num_threads(joblib.effective_n_jobs(n_jobs))
+    try:
+        yield
+    finally:
+        _cpu.set_num_threads(before)
+
+
+def draw_seed(random_state: Any) -> int:
+    """A seed from what scikit-learn takes for random_state; None draws a new one."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+    """(n_samples,) weights, checked; None stays None."""
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("sample_weight: expected one weight at least that is not zero")
+    return np.ascontiguousarray(weight, np.float64)
+
+
+class TreeEstimator(BaseEstimator):
+    """Base: reads tables and matrices, keeps the model as `forest_`.
+
+    X may be a NumPy array, a pandas or Polars DataFrame, an Arrow Table, or a SciPy sparse matrix
+    (entries that are not stored are 0). NaN and null are missing; infinities are values like
+    others. Categories that were not there when fitting are missing too.
+    """
+
+    forest_: Forest
+    categorical_features: Any
+    n_jobs: int | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def _read(self, X: Any, *, fitting: bool) -> Any:
+        """X as a float32 or float64 array, or CSR or CSC; names and categories are checked."""
+        if not fitting and self._is_plain(X):
+            return X
+        checks: dict[str, Any] = {
+            "accept_sparse": ("csr", "csc"),
+            "dtype": (np.float64, np.float32),
+            "ensure_all_finite": False,
+        }
+        mixed = getattr(X, "dtype", None) == np.dtype(object) and not isinstance(
+            self.categorical_features, (str, type(None))
+        )
+        if library_of(X) is not None or mixed:
+            validate_data(self, X, skip_check_array=True, reset=fitting)
+            if fitting:
+                names = getattr(self, "feature_names_in_", None)
+                self._encoding = Encoding.learn(X, self.categorical_features, names)
+            return check_array(self._encoding.encode(X), estimator=self, **checks)
+        matrix = validate_data(self, X, reset=fitting, **checks)
+        if fitting:
+            self._encoding = Encoding.learn(matrix, self.categorical_features, None)
+        return self._encoding.encode(matrix)
+
+    def _is_plain(self, X: Any) -> bool:
+        """An array that needs no look at names, dtypes or categories: single rows are quick."""
+        return (
+            X.__class__ is np.ndarray  # no subclass: masks and matrices go the long way
+            and X.ndim == 2
+            and X.dtype in (np.float64, np.float32)
+            and X.shape[1] == self.n_features_in_
+            and len(X) > 0
+            and not self._encoding.categories
+            and not hasattr(self, "feature_names_in_")
+        )
+
+    def apply(self, X: Any) -> NDArray[np.int32]:
+        """(n_samples, n_trees): the leaf that each row reaches, as a node of its tree."""
+        check_is_fitted(self)
+        with threads(self.n_jobs):
+            return self.forest_.leaves(self._read(X, fitting=False))
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """(n_features,): the gain of the splits on each feature, scaled to sum to 1."""
+        check_is_fitted(self)
+        forest = self.forest_
+        split = forest.feature >= 0
+        gain = np.zeros(self.n_features_in_)
+        np.add.at(gain, forest.feature[split], forest.gain[split])
+        total = gain.sum()
+        return gain / total if total > 0 else gain
