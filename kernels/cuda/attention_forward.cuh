@@ -83,14 +83,13 @@ __global__ void __launch_bounds__(ForwardShape<T, D>::kThreads)
   const AttentionHead h = attention_head(a, place.sequence, static_cast<int>(blockIdx.y));
   const int first_query = (static_cast<int>(tiles) - 1 - place.tile) * Shape::kQueries;
   if (first_query >= h.queries) return;
-  const auto q = query_rows(static_cast<const T*>(a.q), a.q_strides, h, h.head, a.head_dim);
+  const auto q = query_rows(static_cast<const T*>(a.q), a.q_strides, h, a.head_dim);
   const auto k = key_rows<T>(a.k, a.k_strides, a, h, a.head_dim);
   const auto v = key_rows<T>(a.v, a.v_strides, a, h, a.value_dim);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int warp_query = first_query + warp * 16;
-  typename Shape::Kept kept((shared + (Shape::kQElements + 4 * kTile)).template as<uint8_t>() +
-                                warp * Shape::Kept::kBytes,
-                            a, h, h.head);
+  const auto bits = (shared + (Shape::kQElements + 4 * kTile)).template as<uint8_t>();
+  typename Shape::Kept kept(bits + warp * Shape::Kept::kBytes);
 
   const Range seen = h.keys_of(first_query, first_query + Shape::kQueries);
   const int first_key = seen.begin / kKeys * kKeys;
@@ -119,7 +118,7 @@ __global__ void __launch_bounds__(ForwardShape<T, D>::kThreads)
     finish_scores<kKeys>(s, nullptr, at, h, a, inside);
     online_softmax<D, kKeys>(s, state);
     if (a.threshold > 0) {
-      kept.draw(a, warp_query, key);
+      kept.draw(a, h, warp_query, key);
       for_fragment<kKeys>([&](int n, int i) {
         if (!kept.keeps(at.query(n, i), at.key(n, i))) s[n][i] = 0.0f;
       });
@@ -139,10 +138,10 @@ __global__ void __launch_bounds__(ForwardShape<T, D>::kThreads)
     factor[half] = sum == 0.0f ? 0.0f : a.keep_scale / sum;
     const int query = warp_query + lane / 4 + half * 8;
     if (lane % 4 == 0 && query < h.queries) {
-      dev::stg(head_row(a.lse, a, h, h.head) + query, state.top[half] * kLn2 + dev::log(sum));
+      dev::stg(head_row(a.lse, a, h) + query, state.top[half] * kLn2 + dev::log(sum));
     }
   }
-  const auto out = query_rows(static_cast<T*>(a.out), a.out_strides, h, h.head, a.value_dim);
+  const auto out = query_rows(static_cast<T*>(a.out), a.out_strides, h, a.value_dim);
   write_rows<T, D, D>(out, warp_query, 0, state.out, factor[0], factor[1], own_rows);
 }
 

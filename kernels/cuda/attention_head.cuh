@@ -85,8 +85,8 @@ PYLLM_DEVICE TilePlace tile_place(int64_t tiles) {
 
 // lse or delta of a head's queries.
 template <class Float>
-PYLLM_DEVICE Float* head_row(Float* rows, const Attention& a, const AttentionHead& h, int head) {
-  return rows + (h.batch * a.heads + head) * a.queries + h.q_begin;
+PYLLM_DEVICE Float* head_row(Float* rows, const Attention& a, const AttentionHead& h) {
+  return rows + (h.batch * a.heads + h.head) * a.queries + h.q_begin;
 }
 
 }  // namespace pyllm::cuda

@@ -38,6 +38,17 @@ PYLLM_DEVICE float load_as_float(const void* p, int64_t i, int32_t dtype) {
   }
 }
 
+PYLLM_DEVICE void store_from_float(void* p, int64_t i, float value, int32_t dtype) {
+  switch (dtype) {
+    case kFloat16:
+      return dev::stg(static_cast<dev::half_t*>(p) + i, dev::from_float<dev::half_t>(value));
+    case kBFloat16:
+      return dev::stg(static_cast<dev::bf16_t*>(p) + i, dev::from_float<dev::bf16_t>(value));
+    default:
+      return dev::stg(static_cast<float*>(p) + i, value);
+  }
+}
+
 // f(n, i) for each element of a fragment of N rows or columns.
 template <int N, class F>
 PYLLM_DEVICE void for_fragment(F&& f) {

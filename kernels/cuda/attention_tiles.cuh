@@ -52,8 +52,8 @@ PYLLM_DEVICE Rows<const T> key_rows(const void* data, const int64_t (&strides)[3
 }
 template <class T>
 PYLLM_DEVICE Rows<T> query_rows(T* data, const int64_t (&strides)[3], const AttentionHead& h,
-                                int head, int64_t dim) {
-  return head_rows(data, strides, h.batch, h.q_begin, head, h.queries, dim);
+                                int64_t dim) {
+  return head_rows(data, strides, h.batch, h.q_begin, h.head, h.queries, dim);
 }
 
 // Starts the copy of rows [first, first + kRows) by a block of kThreads.

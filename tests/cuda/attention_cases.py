@@ -93,8 +93,8 @@ def run_forward(emulator, q, k, v, *, order="forward", order_seed=0, counted=Fal
 
 def assert_within_roundoff(got, expected, scale, dtype, longest, stored):
     """|got - expected| <= what float32 sums and `stored` roundings to the storage type may add."""
-    dtype = np.dtype(dtype)
-    stored = 0.0 if dtype == FLOAT32 else stored * roundoff(dtype)
+    coarsest = max(roundoff(dtype), roundoff(got.dtype))
+    stored = 0.0 if coarsest == roundoff(np.float32) else stored * coarsest
     bound = ((12 + 2 * longest**0.5) * roundoff(np.float32) + stored) * scale + 1e-7
     error = np.abs(got.astype(np.float64) - expected)
     assert (error <= bound).all(), f"{np.nanmax(error / bound):.3g} times the bound"
@@ -111,3 +111,55 @@ def check_forward(result, q, k, v, **options):
     finite = np.where(seen, result["lse"], 0)
     assert_within_roundoff(finite, np.where(seen, lse, 0), scale["lse"], np.float32, longest, 0)
     np.testing.assert_array_equal(result["out"].transpose(0, 2, 1, 3)[~seen], 0)
+
+
+def run_backward(emulator, grad, q, k, v, out, lse, *, order="forward", order_seed=0,
+                 counted=False, need_dbias=False, **options):  # fmt: skip
+    """{"dq", "dk", "dv", "delta"} and, if asked for, "dbias"; and the counters by kernel."""
+    bias = options.get("bias")
+    run = {"order": order, "order_seed": order_seed, "counted": counted}
+    dbias = Out(bias.shape, bias.dtype) if need_dbias else None
+    arguments = {
+        "forward": problem(q, k, v, out=out, lse=lse, **options),
+        "dout": grad, "dout_strides": element_strides(grad),
+        "delta": Out((q.shape[0], q.shape[2], q.shape[1]), np.float32),
+        "dq": Out(q.shape, q.dtype), "dk": Out(k.shape, k.dtype), "dv": Out(v.shape, v.dtype),
+        "dq_strides": element_strides(q), "dk_strides": element_strides(k),
+        "dv_strides": element_strides(v),
+        "dbias": dbias,
+        "dbias_strides": broadcast_strides(bias.shape, 4) if need_dbias else (0,) * 4,
+    }  # fmt: skip
+    name = "AttentionBackward"
+    result = emulator.call("pyllm_cuda_attention_backward", name, **run, **arguments)
+    if need_dbias:
+        for written in ("dq", "dk", "dv", "delta"):
+            arguments[written] = result[written]
+        of_bias = emulator.call("pyllm_cuda_attention_bias_backward", name, **run, **arguments)
+        result.outputs.update(of_bias.outputs)
+        result.kernels.update(of_bias.kernels)
+    return result
+
+
+def run_both(emulator, q, k, v, grad, **options):
+    """The backward of what the forward gave."""
+    run = {key: options.pop(key) for key in ("order", "order_seed", "counted") if key in options}
+    need_dbias = options.pop("need_dbias", options.get("bias") is not None)
+    forward = run_forward(emulator, q, k, v, **options)
+    return run_backward(
+        emulator, grad, q, k, v, forward["out"], forward["lse"], need_dbias=need_dbias, **run,
+        **options,
+    )  # fmt: skip
+
+
+def check_backward(result, q, k, v, grad, **options):
+    """Against the reference. Rounded to the storage type on the way: out, which delta comes from,
+    the weights or their gradients before the last product, and the result."""
+    names = ("dq", "dk", "dv", "dbias")
+    expected = reference.attention_backward(grad, q, k, v, **options)
+    scale = reference.scales(q, k, v, grad, **options)
+    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3])
+    for name, value in zip(names, expected, strict=True):
+        if value is None:
+            assert name not in result.outputs
+            continue
+        assert_within_roundoff(result[name], value, scale[name], q.dtype, longest, 3.1)
