@@ -33,7 +33,8 @@ PYLLM_DEVICE Range own_or_all(int64_t stride, int own, int64_t count) {
 }
 
 template <class T, int D>
-__global__ void __launch_bounds__(BiasGradientShape<T, D>::kThreads)
+__global__ void __launch_bounds__(BiasGradientShape<T, D>::kThreads,
+                                  BiasGradientShape<T, D>::kBlocks)
     attention_backward_bias(AttentionBackward b, BiasTiles tiles, int64_t sequences,
                             int64_t longest_queries, int64_t longest_keys) {
   using Shape = BiasGradientShape<T, D>;

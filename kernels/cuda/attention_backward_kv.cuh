@@ -16,7 +16,6 @@ struct KeyGradientShape : BackwardShape<T, D> {
   using Base = BackwardShape<T, D>;
   static constexpr int kHalves = D <= 128 ? 1 : 2, kColumns = D / kHalves;
   static constexpr int kWarps = Base::kRowWarps * kHalves, kThreads = 32 * kWarps;
-  static constexpr bool kHold = D <= 64;
   using Kept = KeptWeights<Base::kSteps, 16>;
   static constexpr int kStatistics = 4 * Base::kSteps;  // two buffers of lse, then of delta
   static constexpr size_t kSharedBytes = sizeof(T) * (2 * size_t{Base::kOwn} + 4 * Base::kStep) +
@@ -24,7 +23,7 @@ struct KeyGradientShape : BackwardShape<T, D> {
 };
 
 template <class T, int D>
-__global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads)
+__global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads, KeyGradientShape<T, D>::kBlocks)
     attention_backward_kv(AttentionBackward b, int64_t tiles) {
   using Shape = KeyGradientShape<T, D>;
   constexpr int kSteps = Shape::kSteps, kOwn = Shape::kOwn, kStep = Shape::kStep;
@@ -85,8 +84,8 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads)
   }
   dev::cp_commit();
 
-  LeftRows<T, D, Shape::kHold> keys(k_tile + warp_row * Shape::kPitch);
-  LeftRows<T, D, Shape::kHold> values(v_tile + warp_row * Shape::kPitch);
+  const LeftRows<T, D, false> keys(k_tile + warp_row * Shape::kPitch);
+  const LeftRows<T, D, false> values(v_tile + warp_row * Shape::kPitch);
   float dk[kColumns / 8][4] = {}, dv[kColumns / 8][4] = {};
   int buffer = 0;
   for (int round = 0; round < rounds; ++round, buffer ^= 1) {
@@ -99,10 +98,6 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads)
     dev::cp_commit();
     dev::cp_wait<1>();
     __syncthreads();
-    if (round == 0) {
-      keys.hold();
-      values.hold();
-    }
     const auto q_tile = q_tiles + buffer * kStep, dout_tile = dout_tiles + buffer * kStep;
     float s[kSteps / 8][4] = {}, ds[kSteps / 8][4] = {};
     add_scores<T, D, kSteps>(s, keys, q_tile);

@@ -37,7 +37,8 @@ struct FragmentStatistics {
 };
 
 template <class T, int D>
-__global__ void __launch_bounds__(QueryGradientShape<T, D>::kThreads)
+__global__ void __launch_bounds__(QueryGradientShape<T, D>::kThreads,
+                                  QueryGradientShape<T, D>::kBlocks)
     attention_backward_q(AttentionBackward b, int64_t tiles) {
   using Shape = QueryGradientShape<T, D>;
   constexpr int kSteps = Shape::kSteps, kOwn = Shape::kOwn, kStep = Shape::kStep;

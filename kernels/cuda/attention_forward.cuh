@@ -19,6 +19,8 @@ struct ForwardShape {
   static constexpr bool kTensorCores = sizeof(T) == 2;
   static constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = 16 * kWarps;
   static constexpr int kKeys = kTensorCores ? (D <= 128 ? 64 : 32) : (D <= 128 ? 32 : 16);
+  // Blocks that registers must leave room for on a multiprocessor.
+  static constexpr int kBlocks = D <= 64 ? 3 : D <= 128 ? 2 : 1;
   static constexpr bool kHoldQ = D <= 128;  // beyond, the fragments of Q do not fit in registers
   static constexpr int kQElements = kQueries * kTilePitch<T, D>;
   static constexpr int kTileElements = kKeys * kTilePitch<T, D>;
@@ -69,7 +71,7 @@ PYLLM_DEVICE void online_softmax(float (&s)[kKeys / 8][4], ForwardState<D>& stat
 }
 
 template <class T, int D>
-__global__ void __launch_bounds__(ForwardShape<T, D>::kThreads)
+__global__ void __launch_bounds__(ForwardShape<T, D>::kThreads, ForwardShape<T, D>::kBlocks)
     attention_forward(Attention a, int64_t tiles) {
   using Shape = ForwardShape<T, D>;
   constexpr int kKeys = Shape::kKeys, kPitch = kTilePitch<T, D>, kTile = Shape::kTileElements;

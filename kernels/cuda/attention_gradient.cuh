@@ -21,6 +21,8 @@ struct BackwardShape {
   // Rows of the block's own tile, 16 a warp, and of the tiles that it walks over.
   static constexpr int kRowWarps = kTensorCores || D <= 128 ? 4 : 2, kRows = 16 * kRowWarps;
   static constexpr int kSteps = kTensorCores ? (D <= 64 ? 64 : 32) : (D <= 64 ? 32 : 16);
+  // Blocks that registers must leave room for on a multiprocessor.
+  static constexpr int kBlocks = D <= 128 ? 2 : 1;
   static constexpr int kPitch = kTilePitch<T, D>;
   static constexpr int kOwn = kRows * kPitch, kStep = kSteps * kPitch;  // elements of a tile
 };
