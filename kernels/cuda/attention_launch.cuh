@@ -34,8 +34,8 @@ inline int64_t longest_keys(const Attention& a) {
 }
 
 // f(T{}, std::integral_constant<int, D>{}) for the dtype and the padded head size.
-template <class F>
-cudaError_t with_shape(const Attention& a, F&& f) {
+template <class Problem, class F>
+cudaError_t with_shape(const Problem& a, F&& f) {
   const int64_t dim = a.head_dim > a.value_dim ? a.head_dim : a.value_dim;
   return with_type(a.dtype, [&](auto type) -> cudaError_t {
     if (dim <= 32) return f(type, std::integral_constant<int, 32>{});

@@ -23,6 +23,9 @@ struct Rows {
   const uint8_t* key_mask = nullptr;  // of these rows
   int64_t key_mask_stride = 0;
 
+  static constexpr bool kMayMiss = false;
+
+  PYLLM_DEVICE T* row(int i) const { return data + i * stride; }
   PYLLM_DEVICE bool keeps(int row) const {
     return key_mask == nullptr || dev::ldg(key_mask + row * key_mask_stride) != 0;
   }
@@ -56,21 +59,30 @@ PYLLM_DEVICE Rows<T> query_rows(T* data, const int64_t (&strides)[3], const Atte
   return head_rows(data, strides, h.batch, h.q_begin, h.head, h.queries, dim);
 }
 
-// Starts the copy of rows [first, first + kRows) by a block of kThreads.
-template <class T, int D, int kRows, int kThreads>
-PYLLM_DEVICE void fetch_tile(const dev::Shared<T>& to, const Rows<const T>& from, int first) {
+// Starts the copy of rows [first, first + kRows) of `from`, which is Rows or gives its rows
+// likewise, by a block of kThreads. A row that should be there and is missing is all NaN.
+template <class T, int D, int kRows, int kThreads, class Source>
+PYLLM_DEVICE void fetch_tile(const dev::Shared<T>& to, const Source& from, int first) {
   constexpr int kVector = dev::kVecWidth<T>, kVectors = D / kVector;
   for (int i = threadIdx.x; i < kRows * kVectors; i += kThreads) {
     const int row = i / kVectors, column = i % kVectors * kVector;
-    const bool valid = first + row < from.count && column < from.dim && from.keeps(first + row);
+    bool valid = first + row < from.count && column < from.dim && from.keeps(first + row);
     const auto target = to + (row * kTilePitch<T, D> + column);
-    const T* source = valid ? from.data + (first + row) * from.stride + column : from.data;
-    if (from.vectors) {
-      dev::cp_async16(target, source, valid);
+    const T* source = valid ? from.row(first + row) : from.data;
+    float filler = 0.0f;
+    if constexpr (Source::kMayMiss) {
+      if (source == nullptr) {
+        valid = false;
+        filler = NAN;
+      }
+    }
+    if (from.vectors && filler == 0.0f) {
+      dev::cp_async16(target, valid ? source + column : from.data, valid);
     } else {
       dev::Vec<T, kVector> v;
       for (int k = 0; k < kVector; ++k) {
-        v.v[k] = valid && column + k < from.dim ? dev::ldg(source + k) : dev::from_float<T>(0.0f);
+        const bool held = valid && column + k < from.dim;
+        v.v[k] = held ? dev::ldg(source + column + k) : dev::from_float<T>(filler);
       }
       dev::sts(target.template as<dev::Vec<T, kVector>>(), v);
     }
