@@ -25,6 +25,30 @@ class DLPackExport:
     ) -> typing_extensions.CapsuleType: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
+class PackedForest:
+    """
+    A forest laid out for traversal.
+    """
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_outputs: int,
+        tree_offset: typing.Any,
+        tree_output: typing.Any,
+        feature: typing.Any,
+        threshold: typing.Any,
+        left: typing.Any,
+        right: typing.Any,
+        default_left: typing.Any,
+        zero_is_missing: typing.Any,
+        category_offset: typing.Any,
+        category_words: typing.Any,
+        category_bits: typing.Any,
+        value: typing.Any,
+        wide_keys: bool,
+    ) -> None: ...
+
 class TreeCodes:
     def __init__(
         self,
@@ -216,6 +240,19 @@ def embedding_backward(
 ) -> typing.Any: ...
 def empty_cache() -> None: ...
 def empty_like(like: typing.Any, shape: collections.abc.Sequence[int]) -> typing.Any: ...
+def forest_predict(
+    forest: PackedForest,
+    X: typing.Any,
+    indices: typing.Any = None,
+    indptr: typing.Any = None,
+    absent: float = 0.0,
+    *,
+    round_up: bool,
+    first_tree: int,
+    end_tree: int,
+    out: typing.Any = None,
+    leaves: bool = False,
+) -> typing.Any: ...
 def geglu(
     arg0: typing.Any,
     arg1: typing.Any,

@@ -11,6 +11,7 @@ void bind_ceilings(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);
 void bind_embedding(pybind11::module_& m);
+void bind_forest(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
 void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);

@@ -13,6 +13,7 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_cross_entropy(m);
   pyllm::bind::bind_dropout(m);
   pyllm::bind::bind_embedding(m);
+  pyllm::bind::bind_forest(m);
   pyllm::bind::bind_linear(m);
   pyllm::bind::bind_linear_cross_entropy(m);
   pyllm::bind::bind_matmul(m);

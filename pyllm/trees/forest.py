@@ -1,13 +1,13 @@
 """A forest: trees side by side in one set of arrays, however they were made."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from pyllm.trees.matrix import read_matrix
-from pyllm.trees.predict import find_leaves, sum_leaves
+from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
 from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
 from pyllm.trees.validate import check_forest
 
@@ -17,8 +17,8 @@ class Forest:
     """A model that is a sum, or a mean, of trees: trained, loaded or saved.
 
     The arrays hold the nodes of all trees one after the other; `Tree` says what a node means. A
-    forest is checked when it is made and must not be changed afterwards; `concat`, slicing
-    (`forest[:best]`) and `dataclasses.replace` make new ones.
+    forest is checked when it is made and not to be changed afterwards (its arrays are read-only);
+    `concat`, slicing (`forest[:best]`) and `dataclasses.replace` make new ones.
 
     Attributes:
         n_features: columns of X.
@@ -60,6 +60,7 @@ class Forest:
     average: bool = False
     feature_names: list[str] | None = None
     float32_input: bool = False
+    traversal: Traversal = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.n_features, self.n_outputs = int(self.n_features), int(self.n_outputs)
@@ -69,9 +70,20 @@ class Forest:
         self.tree_output = as_exactly(self.tree_output, np.int32, "tree_output")
         for name, dtype in NODE_DTYPES.items():
             setattr(self, name, as_exactly(getattr(self, name), dtype, name))
+        for name in ("base_score", "tree_offset", "tree_output", *NODE_DTYPES):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            setattr(self, name, view)
         if self.feature_names is not None:
             self.feature_names = list(self.feature_names)
         check_forest(self)
+        self.traversal = Traversal(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     @classmethod
     def concat(
@@ -208,7 +220,7 @@ class Forest:
         """
         matrix = read_matrix(X, self.n_features, absent=absent)
         trees = self._range(first_tree, n_trees)
-        return sum_leaves(self, find_leaves(self, matrix, trees), trees)
+        return margins(self, matrix, trees)
 
     def leaves(self, X: Any, *, absent: float = 0.0) -> np.ndarray:
         """(rows, n_trees) int32: the leaf that a row reaches, as an index within the tree.
@@ -224,9 +236,9 @@ class Forest:
     ) -> Iterator[np.ndarray]:
         """Margins after every `step` trees (default: one round, a tree for each output).
 
-        Yields:
-            (rows, n_outputs) float64, as `predict` of the first trees gives; the last one is for
-            all trees.
+        Returns:
+            An iterator over (rows, n_outputs) float64, as `predict` of the first trees gives; the
+            last one is for all trees.
 
         Raises:
             ValueError: as `predict`, or `step` is below 1.
@@ -236,10 +248,7 @@ class Forest:
         if step < 1:
             raise ValueError(f"step: expected at least 1, got {step}")
         matrix = read_matrix(X, self.n_features, absent=absent)
-        leaves = find_leaves(self, matrix, range(self.n_trees))
-        for end in range(step, self.n_trees + step, step):
-            trees = range(min(end, self.n_trees))
-            yield sum_leaves(self, leaves[:, : len(trees)], trees)
+        return staged_margins(self, matrix, step)
 
     def _range(self, first_tree: int, n_trees: int | None) -> range:
         if not 0 <= first_tree <= self.n_trees:
@@ -256,6 +265,8 @@ class Forest:
         if not isinstance(other, Forest):
             return NotImplemented
         for f in fields(self):
+            if not f.compare:
+                continue
             ours, theirs = getattr(self, f.name), getattr(other, f.name)
             same = np.array_equal(ours, theirs) if isinstance(ours, np.ndarray) else ours == theirs
             if not same:

@@ -16,17 +16,19 @@ class Dense:
     def n_rows(self) -> int:
         return self.array.shape[0]
 
-    def block(self, begin: int, end: int) -> np.ndarray:
-        """Rows [begin, end)."""
-        return self.array[begin:end]
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the kernels that take rows."""
+        return {"X": self.array}
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """CSR or CSC; entries that are not stored count as `absent`."""
+    """CSR without duplicates; entries that are not stored count as `absent`."""
 
-    layout: str
-    shape: tuple[int, int]
     data: np.ndarray
     indices: np.ndarray
     indptr: np.ndarray
@@ -34,18 +36,16 @@ class Sparse:
 
     @property
     def n_rows(self) -> int:
-        return self.shape[0]
+        return len(self.indptr) - 1
 
-    def block(self, begin: int, end: int) -> np.ndarray:
-        """Rows [begin, end) as an array; an entry stored twice counts as the sum, as in SciPy."""
-        dense = np.full((end - begin, self.shape[1]), self.absent, self.data.dtype)
-        major = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
-        row, column = (major, self.indices) if self.layout == "csr" else (self.indices, major)
-        here = (row >= begin) & (row < end)
-        row, column = row[here] - begin, column[here]
-        dense[row, column] = 0
-        np.add.at(dense, (row, column), self.data[here])
-        return dense
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the kernels that take rows."""
+        arrays = {"X": self.data, "indices": self.indices, "indptr": self.indptr}
+        return {**arrays, "absent": self.absent}
 
 
 def read_matrix(X: Any, n_features: int, *, absent: float = 0.0) -> Dense | Sparse:
@@ -79,17 +79,27 @@ def _read_sparse(X: Any, layout: str, n_features: int, absent: float) -> Sparse:
     rows, columns = (int(n) for n in X.shape)
     _check_features(columns, n_features)
     major, minor = (rows, columns) if layout == "csr" else (columns, rows)
-    data = _as_float(np.asarray(X.data))
-    indices, indptr = (np.asarray(a, np.int64) for a in (X.indices, X.indptr))
-    if indptr.shape != (major + 1,) or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
+    indices, indptr = np.asarray(X.indices), np.asarray(X.indptr)
+    if indptr.shape != (major + 1,) or indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(f"X: indptr is not {major + 1} growing offsets from 0")
     stored = int(indptr[-1])
-    if data.ndim != 1 or indices.ndim != 1 or len(data) < stored or len(indices) < stored:
-        raise ValueError(f"X: expected {stored} stored entries, as indptr says, got {len(data)}")
-    data, indices = data[:stored], indices[:stored]
-    if stored and (indices.min() < 0 or indices.max() >= minor):
+    if np.ndim(X.data) != 1 or indices.ndim != 1 or min(len(X.data), len(indices)) < stored:
+        raise ValueError(f"X: expected {stored} stored entries, as indptr says, got {len(X.data)}")
+    used = indices[:stored]
+    if stored and (used.min() < 0 or used.max() >= minor):
         raise ValueError(f"X: expected indices from 0 to {minor - 1}")
-    return Sparse(layout, (rows, columns), data, indices, indptr, float(absent))
+    if layout == "csc":  # SciPy takes the arrays at their word, so only now
+        X = X.tocsr()
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    stored = int(X.indptr[-1])
+    return Sparse(
+        np.ascontiguousarray(_as_float(np.asarray(X.data[:stored]))),
+        np.ascontiguousarray(X.indices[:stored]),
+        np.ascontiguousarray(X.indptr, np.int64),
+        float(absent),
+    )
 
 
 def _check_features(given: int, expected: int) -> None:
@@ -100,7 +110,8 @@ def _check_features(given: int, expected: int) -> None:
 def _as_float(array: np.ndarray) -> np.ndarray:
     """float32 and float64 as they are; other numbers in the smaller one that holds them."""
     if array.dtype in (np.float32, np.float64) and array.dtype.isnative:
-        return array
+        whole = all(stride % array.itemsize == 0 for stride in array.strides)
+        return array if whole and array.flags.aligned else array.copy()
     if array.dtype.kind not in "biuf":
         raise ValueError(f"X: expected numbers, got dtype {array.dtype}")
     small = array.dtype.itemsize <= 2

@@ -1,69 +1,69 @@
 """Where rows end up in a forest, and what that adds up to."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyllm import _cpu
 from pyllm.trees.matrix import Dense, Sparse
+from pyllm.trees.tree import NODE_DTYPES
 
 if TYPE_CHECKING:
     from pyllm.trees.forest import Forest
 
-_BLOCK = 4096  # rows at a time
-_ZERO = 1e-35  # LightGBM's idea of zero
+
+class Traversal:
+    """The layouts of a forest that its kernels walk, made when rows first need them."""
+
+    def __init__(self, forest: "Forest") -> None:
+        thresholds = forest.threshold[forest.feature >= 0]
+        with np.errstate(over="ignore"):
+            self._float32_thresholds = np.array_equal(thresholds.astype(np.float32), thresholds)
+        self._packed: dict[bool, _cpu.PackedForest] = {}
+
+    def of(self, forest: "Forest", dtype: np.dtype) -> dict[str, Any]:
+        """Arguments of the kernels for rows of this dtype."""
+        rounds = dtype == np.float32 or forest.float32_input
+        wide = not rounds and not self._float32_thresholds
+        if wide not in self._packed:
+            names = ("tree_offset", "tree_output", "n_features", "n_outputs")
+            skipped = ("gain", "cover", "count")
+            arrays = {name: getattr(forest, name) for name in (*names, *NODE_DTYPES)}
+            kept = {name: array for name, array in arrays.items() if name not in skipped}
+            self._packed[wide] = _cpu.PackedForest(**kept, wide_keys=wide)
+        return {"forest": self._packed[wide], "round_up": not rounds}
 
 
 def find_leaves(forest: "Forest", X: Dense | Sparse, trees: range) -> np.ndarray:
     """(rows, trees) int32: the leaf each row reaches, as an index within the tree."""
-    leaves = np.zeros((X.n_rows, len(trees)), np.int32)
-    for begin in range(0, X.n_rows, _BLOCK):
-        rows = X.block(begin, min(begin + _BLOCK, X.n_rows))
-        if forest.float32_input:
-            with np.errstate(over="ignore"):
-                rows = rows.astype(np.float32)
-        for column, tree in enumerate(trees):
-            leaves[begin : begin + len(rows), column] = _walk(forest, rows, tree)
-    return leaves
+    return _run(forest, X, trees, leaves=True)
 
 
-def sum_leaves(forest: "Forest", leaves: np.ndarray, trees: range) -> np.ndarray:
-    """(rows, outputs) float64 margins from the leaves in `trees`."""
-    margin = np.zeros((len(leaves), forest.n_outputs))
-    counts = np.zeros(forest.n_outputs)
-    for column, tree in enumerate(trees):
-        values = forest.value[forest.tree_offset[tree] + leaves[:, column]]
-        output = forest.tree_output[tree]
-        into = slice(None) if output < 0 else slice(output, output + 1)
-        margin[:, into] += values
-        counts[into] += 1
+def margins(forest: "Forest", X: Dense | Sparse, trees: range) -> np.ndarray:
+    """(rows, outputs) float64: base_score and what `trees` give."""
+    return _finish(forest, _run(forest, X, trees), trees)
+
+
+def staged_margins(forest: "Forest", X: Dense | Sparse, step: int) -> Iterator[np.ndarray]:
+    """`margins` of the first `step`, 2 * `step`, ... trees, and of all of them."""
+    sums = np.zeros((X.n_rows, forest.n_outputs))
+    for end in range(step, forest.n_trees + step, step):
+        trees = range(end - step, min(end, forest.n_trees))
+        sums = _run(forest, X, trees, out=sums)
+        yield _finish(forest, sums, range(trees.stop))
+
+
+def _run(forest: "Forest", X: Dense | Sparse, trees: range, **options: Any) -> np.ndarray:
+    arguments = forest.traversal.of(forest, X.dtype)
+    return _cpu.forest_predict(
+        **X.arguments(), **arguments, first_tree=trees.start, end_tree=trees.stop, **options
+    )
+
+
+def _finish(forest: "Forest", sums: np.ndarray, trees: range) -> np.ndarray:
     if forest.average:
-        margin /= np.maximum(counts, 1)
-    return forest.base_score + margin
-
-
-def _walk(forest: "Forest", rows: np.ndarray, tree: int) -> np.ndarray:
-    first = forest.tree_offset[tree]
-    node = np.zeros(len(rows), np.int64)
-    moving = np.arange(len(rows))
-    while True:
-        at = first + node[moving]
-        split = forest.feature[at] >= 0
-        moving, at = moving[split], at[split]
-        if not len(moving):
-            return node
-        x = rows[moving, forest.feature[at]].astype(np.float64)
-        goes_left = np.where(
-            forest.category_offset[at] < 0, x <= forest.threshold[at], _in_category(forest, x, at)
-        )
-        missing = np.isnan(x) | (forest.zero_is_missing[at] & (np.abs(x) <= _ZERO))
-        goes_left = np.where(missing, forest.default_left[at], goes_left)
-        node[moving] = np.where(goes_left, forest.left[at], forest.right[at])
-
-
-def _in_category(forest: "Forest", x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    inside = (x >= 0) & (x < 32.0 * forest.category_words[at])
-    if not inside.any():
-        return inside
-    category = np.where(inside, x, 0).astype(np.int64)
-    word = np.where(inside, forest.category_offset[at] + category // 32, 0)
-    return inside & ((forest.category_bits[word] >> (category % 32).astype(np.uint32)) & 1 == 1)
+        outputs = forest.tree_output[trees.start : trees.stop]
+        counts = np.bincount(outputs[outputs >= 0], minlength=forest.n_outputs)
+        sums = sums / np.maximum(counts + np.count_nonzero(outputs < 0), 1)
+    return forest.base_score + sums

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 MAX_FEATURES = 2**31 - 1
 MAX_OUTPUTS = 2**20
+MAX_CATEGORY_WORDS = 2**26 - 1
 
 
 def check_forest(forest: "Forest") -> None:
@@ -108,6 +109,8 @@ def check_splits(forest: "Forest") -> None:
         _fail("category_offset", "expected -1 but at categorical splits")
     if np.any((words > 0) != categorical) or np.any(words < 0):
         _fail("category_words", "expected words at categorical splits, and there only")
+    if np.any(words > MAX_CATEGORY_WORDS):
+        _fail("category_words", f"expected at most {MAX_CATEGORY_WORDS}, got {words.max()}")
     # No sum: a hostile offset could overflow it.
     total = len(forest.category_bits)
     if np.any(words > total) or np.any(offset > total - words.astype(np.int64)):

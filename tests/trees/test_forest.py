@@ -1,5 +1,7 @@
 """The forest as a structure: made, checked, cut, joined."""
 
+import copy
+import pickle
 from dataclasses import fields, replace
 
 import numpy as np
@@ -57,6 +59,23 @@ def test_scaled(rng):
     np.testing.assert_array_equal(tree.scaled(0.5).cover, tree.cover)
 
 
+def test_copies_and_pickles(rng):
+    forest = random_forest(rng, feature_names=list("abcde"), average=True)
+    X = random_rows(rng, forest)
+    expected = forest.predict(X)
+    for copied in (copy.deepcopy(forest), copy.copy(forest), pickle.loads(pickle.dumps(forest))):
+        assert copied == forest
+        np.testing.assert_array_equal(copied.predict(X), expected)
+
+
+def test_arrays_are_read_only(rng):
+    given = random_tree(rng)
+    forest = Forest.concat([given], n_features=5)
+    with pytest.raises(ValueError, match="read-only"):
+        forest.value[0] = 1
+    given.value[0] = 1  # the caller's own arrays stay his
+
+
 def test_equality_looks_at_everything(rng):
     forest = random_forest(rng, feature_names=list("abcde"))
     assert forest == replace(forest)
@@ -66,7 +85,7 @@ def test_equality_looks_at_everything(rng):
 
 
 def _broken(forest, name, change):
-    arrays = {f.name: getattr(forest, f.name) for f in fields(forest)}
+    arrays = {f.name: getattr(forest, f.name) for f in fields(forest) if f.init}
     arrays[name] = change(np.array(arrays[name], copy=True))
     return Forest(**arrays)
 
