@@ -79,10 +79,9 @@ class Dataset:
         arrays = []
         for columns, dtype in ((place[False], np.uint8), (place[True], np.uint16)):
             stride = _row_stride(columns, np.dtype(dtype).itemsize)
-            arrays += [
-                np.zeros((self.n_samples, stride), dtype),
-                np.empty((columns, self.n_samples), dtype),
-            ]
+            for shape in ((self.n_samples, stride), (columns, self.n_samples)):
+                # From the allocator that uses huge pages: rows are read in no order.
+                arrays.append(_cpu.empty_like(np.empty(0, dtype), shape))
         self._codes = _cpu.TreeCodes(*arrays)
         self.missing = np.zeros(self.n_features, np.bool_)
         cuts = [c.tolist() for c in self.cuts]

@@ -21,9 +21,8 @@
 namespace pyllm::trees {
 namespace {
 
-// Bytes of a slice's block sums: what stays in the first-level cache next to the rows.
-constexpr int64_t kSliceBytes = 32 << 10;
-// Rows a thread partitions at least.
+// Rows that a thread sums, or partitions, at least.
+constexpr int64_t kSumGrain = 512;
 constexpr int64_t kPartitionGrain = 1 << 14;
 constexpr int32_t kNone = -1;
 
@@ -93,7 +92,7 @@ class Grower {
  private:
   bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
 
-  // Features that can be split at all, in slices of adjacent columns.
+  // Features that can be split at all, in a slice a thread.
   void choose_features() {
     for (int32_t f = 0; f < static_cast<int32_t>(bins_.features.size()); ++f) {
       if (bins_.features[f].codes() > 1) features_.push_back(f);
@@ -102,13 +101,8 @@ class Grower {
       const Feature &x = bins_.features[a], &y = bins_.features[b];
       return x.wide != y.wide ? y.wide : x.column < y.column;
     });
-    int64_t codes = 0;
-    for (const int32_t f : features_) codes += bins_.features[f].codes();
-    const int64_t word = with_word(fixed_.packing, [](auto w) { return sizeof w; });
     const auto count = static_cast<int64_t>(features_.size());
-    const int64_t threads = num_threads();
-    int64_t slices = std::max<int64_t>(1, (codes * word + kSliceBytes - 1) / kSliceBytes);
-    slices = std::min(count, (slices + threads - 1) / threads * threads);
+    const int64_t slices = std::min<int64_t>(count, num_threads());
     for (int64_t s = 0; s < slices; ++s) {
       const int64_t begin = s * count / slices, end = (s + 1) * count / slices;
       slices_.push_back({features_.data() + begin, static_cast<int32_t>(end - begin)});
@@ -157,31 +151,51 @@ class Grower {
       const Packing packing = packing_of(nodes_[sibling].rows.count);
       nodes_[sibling].histogram = packing == parent.packing ? parent : pool_.take(packing);
     }
+    std::vector<Histogram> parts = sum(node);
     std::vector<std::array<Split, 2>> best(slices_.size());
     parallel_tasks(static_cast<int64_t>(slices_.size()), [&](int64_t s) {
-      sum(node, slices_[s]);
+      for (size_t part = 1; part < parts.size(); ++part) add(parts[part], parts[0], slices_[s]);
       if (sibling != kNone) subtract(parent, node, sibling, slices_[s]);
       if (may_split(node)) scan(node, slices_[s], best[s][0]);
       if (sibling != kNone && may_split(sibling)) scan(sibling, slices_[s], best[s][1]);
     });
+    for (size_t part = 1; part < parts.size(); ++part) pool_.give_back(parts[part]);
     if (sibling != kNone && nodes_[sibling].histogram.sums != parent.sums) pool_.give_back(parent);
     keep_best(node, best, 0);
     if (sibling != kNone) keep_best(sibling, best, 1);
   }
 
-  void sum(int32_t node, const FeatureSlice& slice) {
+  // The histogram of a node, in parts of its rows to be added to the first, which is the node's.
+  std::vector<Histogram> sum(int32_t node) {
     const OpenNode& n = nodes_[node];
-    HistogramArgs args;
-    args.bins = &bins_;
-    args.slice = slice;
-    args.rows = n.rows.count == bins_.rows ? nullptr : rows_.data() + n.rows.begin;
-    args.count = n.rows.count;
-    args.packing = fixed_.packing;
-    args.block = fixed_.block;
+    const int64_t count = std::clamp<int64_t>(n.rows.count / kSumGrain, 1, num_threads());
+    std::vector<Histogram> parts{n.histogram};
+    while (static_cast<int64_t>(parts.size()) < count) {
+      parts.push_back(pool_.take(n.histogram.packing));
+    }
+    parallel_tasks(count, [&](int64_t part) {
+      const int64_t begin = n.rows.count * part / count, end = n.rows.count * (part + 1) / count;
+      HistogramArgs args;
+      args.bins = &bins_;
+      args.slice = {features_.data(), static_cast<int32_t>(features_.size())};
+      args.rows = rows_.data() + n.rows.begin + begin;
+      args.consecutive = n.rows.count == bins_.rows;
+      args.count = end - begin;
+      args.packing = fixed_.packing;
+      args.block = fixed_.block;
+      args.result = n.histogram.packing;
+      for (int32_t o = 0; o < input_.outputs; ++o) {
+        args.words = fixed_.output(o, bins_.rows);
+        args.sums = output(parts[part], o).sums;
+        tree_histogram(args);
+      }
+    });
+    return parts;
+  }
+
+  void add(const Histogram& from, const Histogram& into, const FeatureSlice& slice) {
     for (int32_t o = 0; o < input_.outputs; ++o) {
-      args.words = fixed_.output(o, bins_.rows);
-      args.sums = output(n.histogram, o).sums;
-      tree_histogram(args);
+      tree_add(bins_, slice, output(from, o), output(into, o));
     }
   }
 

@@ -15,7 +15,7 @@ namespace {
 
 using namespace trees;
 
-constexpr int64_t kAhead = 24;  // rows between a prefetch and its use
+constexpr int64_t kAhead = 48;  // rows between a prefetch and its use
 
 // Where the features of a slice that share a matrix add their sums.
 template <class Word>
@@ -43,7 +43,7 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   const Code* base = codes.by_row + (kAdjacent ? column[0] : 0);
   const int64_t stride = codes.stride;
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t row = kGather ? rows[i] : i;
+    const int64_t row = kGather ? rows[i] : rows[0] + i;
     if constexpr (kGather) {
       const int64_t ahead = rows[std::min(i + kAhead, last)];
       __builtin_prefetch(base + ahead * stride);
@@ -65,7 +65,7 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   if (targets.count == 0 || begin == end) return;
   const auto* words = static_cast<const Word*>(args.words);
   const int64_t last = args.count - 1;
-  if (args.rows) {
+  if (!args.consecutive) {
     targets.adjacent
         ? accumulate<Code, Word, true, true>(codes, targets, args.rows, begin, end, last, words)
         : accumulate<Code, Word, true, false>(codes, targets, args.rows, begin, end, last, words);
@@ -80,7 +80,7 @@ template <class Word>
 void build(const HistogramArgs& args) {
   const FeatureSlice& slice = args.slice;
   const auto& features = args.bins->features;
-  const bool in_blocks = args.count > args.block && !std::is_same_v<Word, Pair>;
+  const bool in_blocks = args.result != args.packing;
 
   int64_t slice_bins = 0;
   for (int32_t i = 0; i < slice.count; ++i) slice_bins += features[slice.features[i]].codes();
@@ -100,7 +100,7 @@ void build(const HistogramArgs& args) {
     }
   }
 
-  const int64_t step = in_blocks ? args.block : args.count;
+  const int64_t step = in_blocks ? args.block : std::max<int64_t>(args.count, 1);
   for (int64_t begin = 0; begin < args.count; begin += step) {
     const int64_t end = std::min(begin + step, args.count);
     if (in_blocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
@@ -136,6 +136,19 @@ void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, cons
 
 void tree_histogram(const HistogramArgs& args) {
   with_word(args.packing, [&](auto word) { build<decltype(word)>(args); });
+}
+
+void tree_add(const Bins& bins, const FeatureSlice& slice, const Histogram& from,
+              const Histogram& into) {
+  with_word(into.packing, [&](auto word) {
+    using Word = decltype(word);
+    for (int32_t i = 0; i < slice.count; ++i) {
+      const Feature& f = bins.features[slice.features[i]];
+      const Word* a = static_cast<const Word*>(from.sums) + f.offset;
+      Word* b = static_cast<Word*>(into.sums) + f.offset;
+      for (int32_t c = 0; c < f.codes(); ++c) b[c] += a[c];
+    }
+  });
 }
 
 void tree_subtract(const Bins& bins, const FeatureSlice& slice, const Histogram& parent,

@@ -18,12 +18,14 @@ struct FeatureSlice {
 struct HistogramArgs {
   const Bins* bins = nullptr;
   FeatureSlice slice;
-  const int32_t* rows = nullptr;  // null: rows [0, count)
+  const int32_t* rows = nullptr;
+  bool consecutive = false;  // rows[i] = rows[0] + i
   int64_t count = 0;
   Packing packing = Packing::bits32;
-  const void* words = nullptr;  // by row
-  int64_t block = 0;            // rows whose packed sums cannot overflow
-  void* sums = nullptr;         // out, Bins::total long; packed if count <= block, else of Pair
+  const void* words = nullptr;       // by row
+  int64_t block = 0;                 // rows whose packed sums cannot overflow
+  Packing result = Packing::bits32;  // as packing (count <= block then) or bits64
+  void* sums = nullptr;              // out, Bins::total long
 };
 
 // A histogram and how it is packed.
@@ -36,6 +38,10 @@ struct Histogram {
 
 namespace pyllm {
 PYLLM_KERNEL(tree_histogram, (const trees::HistogramArgs& args));
+
+// into += from on the bins of a slice; both are packed alike.
+PYLLM_KERNEL(tree_add, (const trees::Bins& bins, const trees::FeatureSlice& slice,
+                        const trees::Histogram& from, const trees::Histogram& into));
 
 // sibling = parent - child on the bins of a slice; sibling may be the parent.
 PYLLM_KERNEL(tree_subtract, (const trees::Bins& bins, const trees::FeatureSlice& slice,
