@@ -157,7 +157,7 @@ Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
 }
 
 py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_object,
-              py::handle rows_object, const GrowOptions& options, uint64_t seed) {
+              py::handle rows_object, const GrowOptions& options, uint64_t seed, bool quantized) {
   const Input gradient(gradient_object, "gradient"), hessian(hessian_object, "hessian");
   gradient.require_dtype({DType::f32}).require_ndim(2);
   hessian.require_dtype({DType::f32}).require_same_shape(gradient);
@@ -177,6 +177,7 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
   input.outputs = static_cast<int32_t>(gradient.shape(1));
   input.count = bins.rows;
   input.seed = seed;
+  input.quantized = quantized;
   const auto rows = optional_input(rows_object, "rows");
   if (rows) {
     rows->require_dtype({DType::i32}).require_ndim(1).require_contiguous();
@@ -238,6 +239,11 @@ void bind_trees(py::module_& m) {
       .def_readwrite("min_child_weight", &GrowOptions::min_child_weight)
       .def_readwrite("min_child_samples", &GrowOptions::min_child_samples)
       .def_readwrite("monotone", &GrowOptions::monotone)
+      .def_readwrite("share_by_tree", &GrowOptions::share_by_tree)
+      .def_readwrite("share_by_level", &GrowOptions::share_by_level)
+      .def_readwrite("share_by_node", &GrowOptions::share_by_node)
+      .def_readwrite("interaction", &GrowOptions::interaction)
+      .def_readwrite("extra_random", &GrowOptions::extra_random)
       .def_property(
           "l1", [](const GrowOptions& o) { return o.objective.l1; },
           [](GrowOptions& o, double v) { o.objective.l1 = v; })
@@ -251,7 +257,7 @@ void bind_trees(py::module_& m) {
   m.def("tree_bin", &bin, py::arg("x"), py::arg("cuts"), py::arg("wide"), py::arg("columns"),
         py::arg("first"), py::arg("codes"));
   m.def("tree_grow", &grow, py::arg("bins"), py::arg("gradient"), py::arg("hessian"),
-        py::arg("rows"), py::arg("options"), py::arg("seed"));
+        py::arg("rows"), py::arg("options"), py::arg("seed"), py::arg("quantized"));
 }
 
 }  // namespace pyllm::bind

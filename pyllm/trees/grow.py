@@ -1,6 +1,6 @@
 """One tree from gradients and hessians."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +29,15 @@ class TreeParameters:
         min_child_weight: least hessian sum of a child.
         min_child_samples: fewest rows of a child.
         max_delta_step: largest absolute leaf value; 0: no limit.
+        colsample_bytree, colsample_bylevel, colsample_bynode: share of the features to draw from,
+            at least one feature, by tree, of these by level, of these by node.
         monotone: (n_features,) of 1 (rising), -1 (falling), 0.
+        interaction: sets of features; the features on the way from the root to a leaf lie within
+            one of them. A feature in none may only meet itself. None: no limit.
+        quantized: choose splits by gradients rounded at random to 15 levels (Shi et al., "Quantized
+            Training of Gradient Boosting Decision Trees", 2022); leaf values are exact.
+        extra_random: try one cut a feature and node, drawn between the least and the greatest bin
+            that occur (Geurts et al., "Extremely randomized trees", 2006).
 
     Raises:
         ValueError: a setting out of range.
@@ -44,7 +52,13 @@ class TreeParameters:
     min_child_weight: float = 1e-3
     min_child_samples: int = 1
     max_delta_step: float = 0.0
+    colsample_bytree: float = 1.0
+    colsample_bylevel: float = 1.0
+    colsample_bynode: float = 1.0
     monotone: Sequence[int] | None = None
+    interaction: Sequence[Iterable[int]] | None = None
+    quantized: bool = False
+    extra_random: bool = False
 
     def __post_init__(self) -> None:
         if self.growth not in ("leafwise", "depthwise"):
@@ -57,6 +71,10 @@ class TreeParameters:
             value = getattr(self, name)
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name}: expected 0 or more, got {value}")
+        for name in ("colsample_bytree", "colsample_bylevel", "colsample_bynode"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise ValueError(f"{name}: expected above 0, at most 1, got {value}")
 
     def options(self, n_features: int) -> "_cpu.TreeOptions":
         """The same for the extension.
@@ -78,7 +96,25 @@ class TreeParameters:
             if monotone.shape != (n_features,) or not np.isin(monotone, (-1, 0, 1)).all():
                 raise ValueError(f"monotone: expected {n_features} of -1, 0 and 1")
             options.monotone = monotone.tolist()
+        options.share_by_tree = self.colsample_bytree
+        options.share_by_level = self.colsample_bylevel
+        options.share_by_node = self.colsample_bynode
+        options.extra_random = self.extra_random
+        if self.interaction is not None:
+            options.interaction = _interaction_sets(self.interaction, n_features)
         return options
+
+
+def _interaction_sets(sets: Sequence[Iterable[int]], n_features: int) -> list[list[int]]:
+    """Sorted, and one more for each feature that is in none."""
+    given = [sorted({int(f) for f in features}) for features in sets]
+    known = {f for features in given for f in features}
+    outside = sorted(known - set(range(n_features)))
+    if outside:
+        raise ValueError(
+            f"interaction: expected features from 0 to {n_features - 1}, got {outside[0]}"
+        )
+    return given + [[f] for f in range(n_features) if f not in known]
 
 
 @dataclass(frozen=True)
@@ -139,6 +175,7 @@ def grow_tree(
         None if rows is None else np.ascontiguousarray(rows, np.int32),
         parameters.options(dataset.n_features),
         seed,
+        parameters.quantized,
     )
     leaf_of_row = grown.pop("leaf_of_row")
     threshold = _thresholds(dataset, grown["feature"], grown.pop("bin"))

@@ -50,13 +50,14 @@ parameters = st.builds(
     reg_lambda=st.sampled_from([0.0, 1.0]),
     gamma=st.sampled_from([0.0, 2.0]),
     min_child_weight=st.sampled_from([0.0, 1e-3, 2.0]),
+    min_child_samples=st.sampled_from([1, 1, 4]),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     p=parameters,
-    n=st.integers(1, 120),
+    n=st.integers(1, 120) | st.integers(129, 300),
     features=st.integers(1, 4),
     values=st.sampled_from([None, 2, 5]),
     missing=st.sampled_from([0.0, 0.3, 1.0]),
@@ -88,10 +89,14 @@ def test_regularised_and_constrained_trees(change):
 
 
 @pytest.mark.parametrize("least", [1, 5, 40])
-def test_child_sizes_with_equal_hessians(least):
-    X, g, _ = data(np.random.default_rng(3), 200, 3, missing=0.1)
+@pytest.mark.parametrize("hessians", ["equal", "various", "some 0"])
+def test_child_sizes(least, hessians):
+    X, g, h = data(np.random.default_rng(3), 600, 3, missing=0.1)
     p = TreeParameters(max_leaves=None, min_child_samples=least)
-    h = np.ones(200, np.float32)
+    if hessians == "equal":
+        h[:] = 1
+    elif hessians == "some 0":
+        h[::3] = 0
     dataset = Dataset(X, max_bin=32)
     grown = grow_tree(dataset, g, h, p)
     assert_same(grown, reference.grow(dataset, X, g, h, p))
@@ -122,6 +127,120 @@ def test_rows_that_sit_out_get_a_leaf_and_do_not_count():
     assert grown.tree.count[0] == len(rows)
 
 
+def splits(tree):
+    return set(tree.feature[tree.feature >= 0].tolist())
+
+
+def test_column_samples():
+    X, g, h = large(4000, 12)
+    dataset = Dataset(X)
+    used = [
+        splits(grow_tree(dataset, g, h, TreeParameters(colsample_bytree=0.25), seed=s).tree)
+        for s in range(40)
+    ]
+    assert max(map(len, used)) == 3
+    assert set.union(*used) == set(range(12))
+
+    tree = grow_tree(dataset, g, h, TreeParameters(colsample_bylevel=0.1, max_leaves=None)).tree
+    depth = np.zeros(tree.n_nodes, int)
+    for i in np.flatnonzero(tree.feature >= 0):
+        depth[tree.left[i]] = depth[tree.right[i]] = depth[i] + 1
+    for level in range(depth.max()):
+        assert len(set(tree.feature[(depth == level) & (tree.feature >= 0)].tolist())) == 1
+    assert len(splits(tree)) > 3
+
+    stump = TreeParameters(colsample_bynode=0.05, max_leaves=2)
+    roots = [grow_tree(dataset, g, h, stump, seed=s).tree.feature[0] for s in range(200)]
+    counts = np.bincount(roots, minlength=12)
+    assert counts.min() > 3  # expected 16.7 each
+    assert counts.max() < 40
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_node_draws_anew_and_takes_the_best_of_what_it_drew(share):
+    X, g, h = large(3000, 10)
+    dataset = Dataset(X)
+    all_features = grow_tree(dataset, g, h, TreeParameters(max_leaves=2)).tree
+    p = TreeParameters(max_leaves=2, colsample_bynode=share)
+    gains = [grow_tree(dataset, g, h, p, seed=s).tree.gain[0] for s in range(50)]
+    assert max(gains) == all_features.gain[0]
+    assert abs(np.mean(np.array(gains) == max(gains)) - share) < 0.2
+
+
+def test_interactions_stay_within_their_sets():
+    X, g, h = large(4000, 6)
+    sets = [{0, 1}, {1, 2, 3}]
+    p = TreeParameters(interaction=sets, max_leaves=60)
+    tree = grow_tree(Dataset(X), g, h, p).tree
+    paths = {0: frozenset()}
+    for i in np.flatnonzero(tree.feature >= 0):
+        paths[tree.left[i]] = paths[tree.right[i]] = paths[i] | {int(tree.feature[i])}
+    assert any(len(path) > 1 for path in paths.values())
+    assert all(
+        len(path) <= 1 or any(path <= allowed for allowed in sets) for path in paths.values()
+    )
+    with pytest.raises(ValueError, match="interaction: expected features from 0 to 5, got 6"):
+        grow_tree(Dataset(X), g, h, TreeParameters(interaction=[{0, 6}]))
+
+
+def test_random_cuts_are_spread_over_the_bins_that_occur():
+    X = np.repeat(np.arange(10.0), 30)[:, np.newaxis]
+    g = np.repeat(np.linspace(-1, 1, 10), 30)
+    p = TreeParameters(extra_random=True, max_leaves=2)
+    dataset = Dataset(X)
+    cuts = [grow_tree(dataset, g, np.ones(300), p, seed=s).tree.threshold[0] for s in range(400)]
+    values, counts = np.unique(cuts, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(9) + 0.5)
+    assert counts.min() > 20  # expected 44 each
+    assert counts.max() < 75
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"colsample_bynode": 0.4},
+        {"colsample_bynode": 0.8, "colsample_bylevel": 0.8},
+        {"extra_random": True},
+        {"extra_random": True, "colsample_bynode": 0.3},
+        {"quantized": True},
+        {"min_child_samples": 30},
+    ],
+    ids=str,
+)
+def test_random_choices_do_not_depend_on_threads_or_isa(change, threads, isa):
+    X, g, h = large(9000, 8)
+    dataset, p = Dataset(X), TreeParameters(max_leaves=None, max_depth=9, **change)
+    prints = set()
+    for n in (1, 2, 4):
+        threads(n)
+        prints.add(fingerprint(grow_tree(dataset, g, h, p, seed=5)))
+    assert len(prints) == 1
+    assert EXPECTED.setdefault(str(change), prints) == prints
+    draws = "min_child_samples" not in change
+    assert (fingerprint(grow_tree(dataset, g, h, p, seed=6)) in prints) != draws
+
+
+def test_quantised_gradients_choose_nearly_as_well_and_leaves_are_exact():
+    X, g, h = large()
+    dataset = Dataset(X)
+    exact = grow_tree(dataset, g, h, TreeParameters(max_leaves=31))
+    rough = grow_tree(dataset, g, h, TreeParameters(max_leaves=31, quantized=True))
+
+    def lowered(grown):
+        tree = grown.tree
+        leaf = tree.feature < 0
+        sums = (
+            np.bincount(grown.leaf_of_row, g, tree.n_nodes),
+            np.bincount(grown.leaf_of_row, h, tree.n_nodes),
+        )
+        np.testing.assert_allclose(
+            tree.value[leaf, 0], -sums[0][leaf] / (sums[1][leaf] + 1), rtol=1e-9, atol=1e-12
+        )
+        return np.sum(sums[0][leaf] ** 2 / (sums[1][leaf] + 1))
+
+    assert lowered(rough) > 0.97 * lowered(exact)
+
+
 @pytest.mark.parametrize("max_bin", [255, 256, 3000])
 def test_bins_of_one_and_two_bytes(max_bin):
     rng = np.random.default_rng(1)
@@ -129,6 +248,9 @@ def test_bins_of_one_and_two_bytes(max_bin):
     X[:, 1] = rng.integers(0, 3, 500)  # a narrow feature beside a wide one
     dataset, p = Dataset(X, max_bin=max_bin), TreeParameters(max_leaves=6)
     assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
+EXPECTED: dict = {}  # fingerprints of the first instruction set, for the others
 
 
 def large(n=40_000, features=6, seed=0):
@@ -155,9 +277,6 @@ def test_trees_are_bitwise_the_same_at_any_thread_count_and_isa(growth, outliers
         prints.add(fingerprint(grow_tree(dataset, g, h, p)))
     assert len(prints) == 1
     assert EXPECTED.setdefault((growth, outliers), prints) == prints  # by the other ISAs
-
-
-EXPECTED: dict = {}
 
 
 def test_sums_stay_exact_beyond_a_block_of_packed_rows():
@@ -234,6 +353,8 @@ def test_rows_that_do_not_fit(rows):
         {"max_depth": -1},
         {"reg_lambda": -1.0},
         {"gamma": np.nan},
+        {"colsample_bynode": 0.0},
+        {"colsample_bytree": 1.5},
         {"monotone": (1,)},
         {"monotone": (2, 0)},
     ],

@@ -3,7 +3,11 @@
 // Packed sums of `block` rows must fit 32 bits: with blocks of 8192 rows that leaves 18 bits and a
 // sign a row, more where there are fewer rows. The scale is a power of two set by the largest
 // magnitude. Where a few outliers set it (largest > 512 times the mean), too few bits would be left
-// for the others, and the tree is grown with unpacked 64-bit sums, 44 bits a row or more.
+// for the others, and the tree is grown with unpacked 64-bit sums, 40 bits a row or more.
+//
+// Quantised training (Shi et al., "Quantized Training of Gradient Boosting Decision Trees", NeurIPS
+// 2022) rounds to 15 levels instead, up or down at random so that the expectation stays, and sums
+// 16 + 16 bits; leaf values come from the gradients as they were given in any case.
 #include "cpu/trees/fixed_point.h"
 
 #include <algorithm>
@@ -12,11 +16,14 @@
 #include <stdexcept>
 #include <string>
 
+#include "cpu/trees/sampling.h"
+
 namespace pyllm::trees {
 namespace {
 
 constexpr int64_t kBlock = 8192;
 constexpr int64_t kOutlier = 512;
+constexpr int64_t kFewLevels = 7;  // of a quantised magnitude, besides 0
 constexpr uint32_t kNotFinite = 0x7F800000u;
 
 size_t word_bytes(Packing packing) {
@@ -73,11 +80,9 @@ FixedPoint to_fixed_point(const GrowInput& input) {
   const Limits limits = limits_of(outputs);
   const int64_t rows = input.bins->rows;
   FixedPoint fixed;
-  const auto quantize = [&](Packing packing, int bits) {
+  const auto quantize = [&](Packing packing, double gradient_scale, double hessian_scale) {
     fixed.packing = packing;
     fixed.words = Scratch<char>(static_cast<size_t>(rows) * input.outputs * word_bytes(packing));
-    const double gradient_scale = scale_for(limits.gradient, bits);
-    const double hessian_scale = scale_for(limits.hessian, bits);
     fixed.gradient_unit = 1.0 / gradient_scale;
     fixed.hessian_unit = 1.0 / hessian_scale;
     fixed.least_hessian = INT64_MAX;
@@ -90,6 +95,9 @@ FixedPoint to_fixed_point(const GrowInput& input) {
       args.packing = packing;
       args.gradient_scale = gradient_scale;
       args.hessian_scale = hessian_scale;
+      args.stochastic = input.quantized;
+      args.seed = input.seed;
+      args.stream = stream_of(Draw::round, static_cast<uint64_t>(o));
       args.words = fixed.words.data() + static_cast<size_t>(o) * rows * word_bytes(packing);
       QuantizedSums sums;
       tree_quantize(args, sums);
@@ -102,16 +110,26 @@ FixedPoint to_fixed_point(const GrowInput& input) {
     return all;
   };
 
+  if (input.quantized) {
+    fixed.block = INT16_MAX / kFewLevels;
+    quantize(Packing::bits16, limits.gradient > 0 ? kFewLevels / limits.gradient : 1.0,
+             limits.hessian > 0 ? kFewLevels / limits.hessian : 1.0);
+    return fixed;
+  }
   fixed.block = std::clamp<int64_t>(input.count, 1, kBlock);
   const int bits = std::min(bits_below((int64_t{1} << 31) / fixed.block), 24);
+  const auto by_power_of_two = [&](Packing packing, int below) {
+    return quantize(packing, scale_for(limits.gradient, below), scale_for(limits.hessian, below));
+  };
   // A magnitude may round up to 2^bits: one bit less keeps block of them below 2^31.
-  const QuantizedSums sums = quantize(Packing::bits32, bits - 1);
+  const QuantizedSums sums = by_power_of_two(Packing::bits32, bits - 1);
   const double spread =
       static_cast<double>(input.count) * input.outputs * std::ldexp(1.0, bits - 2);
   if (kOutlier * static_cast<double>(sums.gradient) < spread ||
       kOutlier * static_cast<double>(sums.hessian) < spread) {
     fixed.block = INT64_MAX;
-    quantize(Packing::bits64, std::min(50, 61 - bits_below(std::max<int64_t>(input.count, 1) * 2)));
+    by_power_of_two(Packing::bits64,
+                    std::min(50, 61 - bits_below(std::max<int64_t>(input.count, 1) * 2)));
   }
   return fixed;
 }

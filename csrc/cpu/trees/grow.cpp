@@ -7,16 +7,17 @@
 #include "cpu/trees/grow.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <numeric>
 #include <queue>
+#include <utility>
 
 #include "core/scratch.h"
 #include "cpu/trees/fixed_point.h"
 #include "cpu/trees/histogram_pool.h"
 #include "cpu/trees/node_values.h"
 #include "cpu/trees/partition.h"
+#include "cpu/trees/sampling.h"
 
 namespace pyllm::trees {
 namespace {
@@ -24,11 +25,16 @@ namespace {
 // Rows that a thread sums, or partitions, at least.
 constexpr int64_t kSumGrain = 512;
 constexpr int64_t kPartitionGrain = 1 << 14;
+// Where a node looks at a smaller share of the features, its histogram is summed for these alone
+// and not kept for its children.
+constexpr double kSubtractShare = 0.5;
 constexpr int32_t kNone = -1;
 
 struct OpenNode {
   Segment rows;
   int32_t depth = 0;
+  uint64_t key = 0;           // what it draws by
+  std::vector<int32_t> path;  // features of the splits above, where interactions are limited
   Bounds bounds;
   Histogram histogram;
   Split split;
@@ -65,8 +71,11 @@ class Grower {
     rules_.gradient_unit = fixed_.gradient_unit;
     rules_.hessian_unit = fixed_.hessian_unit;
     rules_.least_hessian_sum =
-        options.min_child_samples * std::max<int64_t>(fixed_.least_hessian, 0);
+        options.min_child_samples * input.outputs * std::max<int64_t>(fixed_.least_hessian, 0);
     rules_.monotone = options.monotone.empty() ? nullptr : options.monotone.data();
+    rules_.random_cuts = options.extra_random;
+    rules_.seed = input.seed;
+    subtracts_ = options.share_by_level * options.share_by_node > kSubtractShare;
     choose_features();
   }
 
@@ -92,7 +101,7 @@ class Grower {
  private:
   bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
 
-  // Features that can be split at all, in a slice a thread.
+  // Features that can be split at all and that the tree drew.
   void choose_features() {
     for (int32_t f = 0; f < static_cast<int32_t>(bins_.features.size()); ++f) {
       if (bins_.features[f].codes() > 1) features_.push_back(f);
@@ -101,21 +110,49 @@ class Grower {
       const Feature &x = bins_.features[a], &y = bins_.features[b];
       return x.wide != y.wide ? y.wide : x.column < y.column;
     });
-    const auto count = static_cast<int64_t>(features_.size());
-    const int64_t slices = std::min<int64_t>(count, num_threads());
-    for (int64_t s = 0; s < slices; ++s) {
-      const int64_t begin = s * count / slices, end = (s + 1) * count / slices;
-      slices_.push_back({features_.data() + begin, static_cast<int32_t>(end - begin)});
+    features_ =
+        draw_features(features_, options_.share_by_tree, input_.seed, stream_of(Draw::tree, 0));
+  }
+
+  // Features that a node may split on.
+  std::vector<int32_t> features_of(const OpenNode& node) {
+    if (options_.share_by_level < 1 && static_cast<int32_t>(by_level_.size()) <= node.depth) {
+      by_level_.resize(node.depth + 1);
     }
+    const std::vector<int32_t>* from = &features_;
+    if (options_.share_by_level < 1) {
+      auto& level = by_level_[node.depth];
+      if (level.empty()) {
+        level = draw_features(features_, options_.share_by_level, input_.seed,
+                              stream_of(Draw::level, static_cast<uint64_t>(node.depth)));
+      }
+      from = &level;
+    }
+    std::vector<int32_t> allowed =
+        draw_features(*from, options_.share_by_node, input_.seed, stream_of(Draw::node, node.key));
+    if (!options_.interaction.empty()) {
+      std::erase_if(allowed, [&](int32_t f) { return !may_meet(node.path, f); });
+    }
+    return allowed;
+  }
+
+  // Whether one of the sets holds a feature and all those above.
+  bool may_meet(const std::vector<int32_t>& path, int32_t feature) const {
+    return std::any_of(options_.interaction.begin(), options_.interaction.end(),
+                       [&](const auto& set) {
+                         const auto holds = [&](int32_t f) {
+                           return std::binary_search(set.begin(), set.end(), f);
+                         };
+                         return holds(feature) && std::all_of(path.begin(), path.end(), holds);
+                       });
   }
 
   Packing packing_of(int64_t count) const {
     return count <= fixed_.block ? fixed_.packing : Packing::bits64;
   }
 
-  int32_t add_node(Segment rows, int32_t depth, Bounds bounds, const std::vector<Pair>& totals) {
-    const auto node = static_cast<int32_t>(nodes_.size());
-    nodes_.push_back({rows, depth, bounds, {}, {}});
+  int32_t add_node(OpenNode node, const std::vector<Pair>& totals) {
+    nodes_.push_back(std::move(node));
     totals_.insert(totals_.end(), totals.begin(), totals.end());
     tree_.feature.push_back(kNone);
     tree_.bin.push_back(0);
@@ -123,7 +160,7 @@ class Grower {
     tree_.right.push_back(kNone);
     tree_.default_left.push_back(0);
     tree_.gain.push_back(0);
-    return node;
+    return static_cast<int32_t>(nodes_.size()) - 1;
   }
 
   void add_root() {
@@ -132,9 +169,12 @@ class Grower {
     } else {
       std::iota(rows_.data(), rows_.data() + input_.count, 0);
     }
-    add_node({0, input_.count}, 0, {}, fixed_.totals);
+    OpenNode root;
+    root.rows = {0, input_.count};
+    root.key = 1;
+    add_node(std::move(root), fixed_.totals);
     leaves_ = 1;
-    if (may_split(0)) find_splits(0, kNone, {});
+    if (may_split(0)) find_splits_alone(0);
   }
 
   bool may_split(int32_t node) const {
@@ -143,30 +183,87 @@ class Grower {
            (options_.max_depth == 0 || n.depth < options_.max_depth) && !full();
   }
 
-  // Looks for splits of a node and, if there is one, of its sibling, whose histogram is the
-  // parent's minus the node's. The node is the smaller of the two.
-  void find_splits(int32_t node, int32_t sibling, Histogram parent) {
-    nodes_[node].histogram = pool_.take(packing_of(nodes_[node].rows.count));
-    if (sibling != kNone) {
-      const Packing packing = packing_of(nodes_[sibling].rows.count);
-      nodes_[sibling].histogram = packing == parent.packing ? parent : pool_.take(packing);
+  // Looks for a split of a node without the help of its parent's histogram.
+  void find_splits_alone(int32_t node) {
+    OpenNode& n = nodes_[node];
+    const std::vector<int32_t> allowed = features_of(n);
+    if (allowed.empty()) return;
+    if (n.rows.count <= kFewRows) {
+      FewRowsArgs args;
+      args.scan = scan_args(node, as_slice(allowed));
+      args.packing = fixed_.packing;
+      args.rows = rows_.data() + n.rows.begin;
+      args.count = n.rows.count;
+      args.words = fixed_.output(0, bins_.rows);
+      tree_best_split_of_few(args, n.split);
+      keep(node);
+      return;
     }
-    std::vector<Histogram> parts = sum(node);
-    std::vector<std::array<Split, 2>> best(slices_.size());
-    parallel_tasks(static_cast<int64_t>(slices_.size()), [&](int64_t s) {
-      for (size_t part = 1; part < parts.size(); ++part) add(parts[part], parts[0], slices_[s]);
-      if (sibling != kNone) subtract(parent, node, sibling, slices_[s]);
-      if (may_split(node)) scan(node, slices_[s], best[s][0]);
-      if (sibling != kNone && may_split(sibling)) scan(sibling, slices_[s], best[s][1]);
+    n.histogram = pool_.take(packing_of(n.rows.count));
+    const std::vector<int32_t>& summed = subtracts_ ? features_ : allowed;
+    const std::vector<Histogram> parts = sum(node, as_slice(summed));
+    if (parts.size() > 1) {
+      in_slices(summed, [&](const FeatureSlice& slice, size_t) { add(parts, slice); });
+    }
+    std::vector<Split> best(num_threads());
+    in_slices(allowed, [&](const FeatureSlice& slice, size_t s) {
+      tree_best_split(scan_args(node, slice), best[s]);
     });
-    for (size_t part = 1; part < parts.size(); ++part) pool_.give_back(parts[part]);
-    if (sibling != kNone && nodes_[sibling].histogram.sums != parent.sums) pool_.give_back(parent);
-    keep_best(node, best, 0);
-    if (sibling != kNone) keep_best(sibling, best, 1);
+    give_back(parts);
+    keep_best(node, best);
+    if (!subtracts_) pool_.give_back(nodes_[node].histogram);
+  }
+
+  // Looks for splits of two siblings: the larger one's histogram is the parent's minus the other's.
+  void find_splits(int32_t small, int32_t large, Histogram parent) {
+    nodes_[small].histogram = pool_.take(packing_of(nodes_[small].rows.count));
+    const Packing packing = packing_of(nodes_[large].rows.count);
+    nodes_[large].histogram = packing == parent.packing ? parent : pool_.take(packing);
+    const std::vector<Histogram> parts = sum(small, as_slice(features_));
+    const bool all =
+        options_.share_by_level * options_.share_by_node >= 1 && options_.interaction.empty();
+    std::vector<Split> of_small(num_threads()), of_large(num_threads());
+    in_slices(features_, [&](const FeatureSlice& slice, size_t s) {
+      add(parts, slice);
+      subtract(parent, small, large, slice);
+      if (!all) return;
+      if (may_split(small)) tree_best_split(scan_args(small, slice), of_small[s]);
+      tree_best_split(scan_args(large, slice), of_large[s]);
+    });
+    if (!all) {
+      if (may_split(small)) scan_allowed(small, of_small);
+      scan_allowed(large, of_large);
+    }
+    give_back(parts);
+    if (nodes_[large].histogram.sums != parent.sums) pool_.give_back(parent);
+    keep_best(small, of_small);
+    keep_best(large, of_large);
+  }
+
+  void scan_allowed(int32_t node, std::vector<Split>& best) {
+    in_slices(features_of(nodes_[node]), [&](const FeatureSlice& slice, size_t s) {
+      tree_best_split(scan_args(node, slice), best[s]);
+    });
+  }
+
+  static FeatureSlice as_slice(const std::vector<int32_t>& features) {
+    return {features.data(), static_cast<int32_t>(features.size())};
+  }
+
+  // Calls body on a slice of the features a thread.
+  template <class Body>
+  void in_slices(const std::vector<int32_t>& features, Body&& body) {
+    const auto count = static_cast<int64_t>(features.size());
+    const int64_t slices = std::min<int64_t>(count, num_threads());
+    parallel_tasks(slices, [&](int64_t s) {
+      const int64_t begin = s * count / slices, end = (s + 1) * count / slices;
+      body(FeatureSlice{features.data() + begin, static_cast<int32_t>(end - begin)},
+           static_cast<size_t>(s));
+    });
   }
 
   // The histogram of a node, in parts of its rows to be added to the first, which is the node's.
-  std::vector<Histogram> sum(int32_t node) {
+  std::vector<Histogram> sum(int32_t node, const FeatureSlice& slice) {
     const OpenNode& n = nodes_[node];
     const int64_t count = std::clamp<int64_t>(n.rows.count / kSumGrain, 1, num_threads());
     std::vector<Histogram> parts{n.histogram};
@@ -177,7 +274,7 @@ class Grower {
       const int64_t begin = n.rows.count * part / count, end = n.rows.count * (part + 1) / count;
       HistogramArgs args;
       args.bins = &bins_;
-      args.slice = {features_.data(), static_cast<int32_t>(features_.size())};
+      args.slice = slice;
       args.rows = rows_.data() + n.rows.begin + begin;
       args.consecutive = n.rows.count == bins_.rows;
       args.count = end - begin;
@@ -193,10 +290,16 @@ class Grower {
     return parts;
   }
 
-  void add(const Histogram& from, const Histogram& into, const FeatureSlice& slice) {
-    for (int32_t o = 0; o < input_.outputs; ++o) {
-      tree_add(bins_, slice, output(from, o), output(into, o));
+  void add(const std::vector<Histogram>& parts, const FeatureSlice& slice) {
+    for (size_t part = 1; part < parts.size(); ++part) {
+      for (int32_t o = 0; o < input_.outputs; ++o) {
+        tree_add(bins_, slice, output(parts[part], o), output(parts[0], o));
+      }
     }
+  }
+
+  void give_back(std::vector<Histogram> parts) {
+    for (size_t part = 1; part < parts.size(); ++part) pool_.give_back(parts[part]);
   }
 
   void subtract(const Histogram& parent, int32_t node, int32_t sibling, const FeatureSlice& slice) {
@@ -212,7 +315,7 @@ class Grower {
     return histogram;
   }
 
-  void scan(int32_t node, const FeatureSlice& slice, Split& best) {
+  ScanArgs scan_args(int32_t node, const FeatureSlice& slice) const {
     ScanArgs args;
     args.bins = &bins_;
     args.slice = slice;
@@ -221,14 +324,71 @@ class Grower {
     args.totals = totals_.data() + int64_t{node} * input_.outputs;
     args.rules = &rules_;
     args.bounds = nodes_[node].bounds;
-    tree_best_split(args, best);
+    args.key = nodes_[node].key;
+    args.min_rows = options_.min_child_samples;
+    args.count = nodes_[node].rows.count;
+    return args;
   }
 
-  void keep_best(int32_t node, std::vector<std::array<Split, 2>>& best, int which) {
+  void keep_best(int32_t node, std::vector<Split>& best) {
     Split& split = nodes_[node].split;
-    for (auto& of_slice : best) {
-      if (of_slice[which].better_than(split)) split = std::move(of_slice[which]);
+    for (Split& of_slice : best) {
+      if (of_slice.better_than(split)) split = std::move(of_slice);
     }
+    if (!leaves_enough_rows(node)) split_by_counts(node);
+    keep(node);
+  }
+
+  // Histograms hold no counts. Sums of hessians mostly tell that there are rows enough; where they
+  // do not, the rows of the best split are counted.
+  bool leaves_enough_rows(int32_t node) const {
+    const OpenNode& n = nodes_[node];
+    const int64_t least = options_.min_child_samples;
+    if (n.split.feature == kNone || least <= 1 || fixed_.least_hessian == fixed_.most_hessian) {
+      return true;
+    }
+    const int64_t left = n.split.left[0][1];
+    const int64_t right = totals_[int64_t{node} * input_.outputs][1] - left;
+    if (std::min(left, right) >= least * fixed_.most_hessian) return true;
+    const Feature& f = bins_.features[n.split.feature];
+    const std::vector<uint8_t> goes_left = left_codes(n.split);
+    int64_t lefts = 0;
+    for (int64_t i = n.rows.begin; i < n.rows.begin + n.rows.count; ++i) {
+      const int64_t at = f.column * bins_.rows + rows_[i];
+      lefts += goes_left[f.wide ? bins_.wide.by_column[at] : bins_.narrow.by_column[at]];
+    }
+    return std::min(lefts, n.rows.count - lefts) >= least;
+  }
+
+  // The best split of a node whose children have rows enough, by counting them in every bin.
+  void split_by_counts(int32_t node) {
+    OpenNode& n = nodes_[node];
+    n.split = {};
+    if (!ones_.data()) {
+      ones_ = Scratch<int32_t>(bins_.rows);
+      std::fill_n(ones_.data(), bins_.rows, 1);
+    }
+    const std::vector<int32_t> allowed = features_of(n);
+    HistogramArgs args;
+    args.bins = &bins_;
+    args.slice = as_slice(allowed);
+    args.rows = rows_.data() + n.rows.begin;
+    args.count = n.rows.count;
+    args.packing = Packing::bits16;
+    args.words = ones_.data();
+    args.block = INT16_MAX;
+    args.result = n.rows.count <= args.block ? Packing::bits16 : Packing::bits64;
+    Histogram counts = pool_.take(args.result);
+    args.sums = counts.sums;
+    tree_histogram(args);
+    ScanArgs scan = scan_args(node, as_slice(allowed));
+    scan.counts = counts;
+    tree_best_split(scan, n.split);
+    pool_.give_back(counts);
+  }
+
+  void keep(int32_t node) {
+    const Split& split = nodes_[node].split;
     if (split.feature == kNone) {
       pool_.give_back(nodes_[node].histogram);
     } else {
@@ -239,7 +399,6 @@ class Grower {
   void split(int32_t node) {
     const Split split = nodes_[node].split;
     const Segment rows = nodes_[node].rows;
-    const int32_t depth = nodes_[node].depth + 1;
     const int64_t lefts = partition(rows, split);
     const int64_t rights = rows.count - lefts;
 
@@ -248,8 +407,21 @@ class Grower {
       right_totals[o] = totals_[int64_t{node} * input_.outputs + o] - split.left[o];
     }
     const auto [left_bounds, right_bounds] = child_bounds(node, left_totals, right_totals);
-    const int32_t left = add_node({rows.begin, lefts}, depth, left_bounds, left_totals);
-    const int32_t right = add_node({rows.begin + lefts, rights}, depth, right_bounds, right_totals);
+    OpenNode child;
+    child.depth = nodes_[node].depth + 1;
+    if (!options_.interaction.empty()) {
+      child.path = nodes_[node].path;
+      child.path.push_back(split.feature);
+    }
+    const uint64_t key = nodes_[node].key;
+    child.rows = {rows.begin, lefts};
+    child.key = child_key(key, false);
+    child.bounds = left_bounds;
+    const int32_t left = add_node(child, left_totals);
+    child.rows = {rows.begin + lefts, rights};
+    child.key = child_key(key, true);
+    child.bounds = right_bounds;
+    const int32_t right = add_node(std::move(child), right_totals);
     tree_.feature[node] = split.feature;
     tree_.bin[node] = split.bin;
     tree_.left[node] = left;
@@ -260,12 +432,14 @@ class Grower {
     ++leaves_;
 
     const int32_t small = lefts <= rights ? left : right, large = lefts <= rights ? right : left;
-    Histogram parent = nodes_[node].histogram;
-    if (may_split(large)) {
+    Histogram parent = std::exchange(nodes_[node].histogram, {});
+    if (parent.sums && subtracts_ && may_split(large) && nodes_[large].rows.count > kFewRows) {
       find_splits(small, large, parent);
-    } else {
-      pool_.give_back(parent);
-      if (may_split(small)) find_splits(small, kNone, {});
+      return;
+    }
+    pool_.give_back(parent);
+    for (const int32_t child_node : {left, right}) {
+      if (may_split(child_node)) find_splits_alone(child_node);
     }
   }
 
@@ -283,13 +457,19 @@ class Grower {
     return sign > 0 ? std::pair{below, above} : std::pair{above, below};
   }
 
+  // By code, whether it goes left.
+  std::vector<uint8_t> left_codes(const Split& split) const {
+    const Feature& f = bins_.features[split.feature];
+    std::vector<uint8_t> goes_left(f.bins + 1);
+    for (int32_t code = 0; code < f.bins; ++code) goes_left[code] = code <= split.bin;
+    goes_left[f.bins] = split.missing_left;
+    return goes_left;
+  }
+
   // Stable; returns how many rows went left.
   int64_t partition(Segment segment, const Split& split) {
     const Feature& f = bins_.features[split.feature];
-    std::vector<uint8_t> goes_left(f.codes());
-    for (int32_t code = 0; code < f.bins; ++code) goes_left[code] = code <= split.bin;
-    if (f.missing) goes_left[f.bins] = split.missing_left;
-
+    const std::vector<uint8_t> goes_left = left_codes(split);
     PartitionArgs args;
     if (f.wide) {
       args.wide = bins_.wide.by_column + f.column * bins_.rows;
@@ -333,10 +513,11 @@ class Grower {
   const Bins& bins_;
   FixedPoint fixed_;
   HistogramPool pool_;
-  Scratch<int32_t> rows_, spare_;
+  Scratch<int32_t> rows_, spare_, ones_;
   SplitRules rules_;
+  bool subtracts_ = true;
   std::vector<int32_t> features_;
-  std::vector<FeatureSlice> slices_;
+  std::vector<std::vector<int32_t>> by_level_;
   std::vector<OpenNode> nodes_;
   std::vector<Pair> totals_;  // (nodes, outputs)
   std::priority_queue<Queued, std::vector<Queued>, Later> queue_;

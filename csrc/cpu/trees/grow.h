@@ -17,7 +17,10 @@ struct GrowOptions {
   double min_gain = 0;
   double min_child_weight = 0;
   int64_t min_child_samples = 1;
-  std::vector<int8_t> monotone;  // by feature, or empty
+  std::vector<int8_t> monotone;                                     // by feature, or empty
+  double share_by_tree = 1, share_by_level = 1, share_by_node = 1;  // of features, drawn
+  std::vector<std::vector<int32_t>> interaction;  // sets that a path stays within; empty: any
+  bool extra_random = false;                      // one random cut a feature
 };
 
 struct GrowInput {
@@ -29,6 +32,7 @@ struct GrowInput {
   const int32_t* rows = nullptr;  // the rows that take part, ascending; null: all
   int64_t count = 0;              // how many
   uint64_t seed = 0;
+  bool quantized = false;  // gradients of few bits choose the splits
 };
 
 // Nodes in the order they were made, the root first.

@@ -47,6 +47,8 @@ struct SplitRules {
   double gradient_unit = 1, hessian_unit = 1;  // of the integer sums
   int64_t least_hessian_sum = 0;     // integer sum below which a child surely has too few rows
   const int8_t* monotone = nullptr;  // by feature: 1 rising, -1 falling, 0 free
+  bool random_cuts = false;          // one a feature, drawn by seed and node
+  uint64_t seed = 0;
 };
 
 struct Split {
@@ -72,6 +74,20 @@ struct ScanArgs {
   const Pair* totals = nullptr;  // by output
   const SplitRules* rules = nullptr;
   Bounds bounds;
+  uint64_t key = 0;      // of the node, for random cuts
+  int64_t min_rows = 0;  // of a child, checked where counts are at hand
+  int64_t count = 0;     // rows of the node
+  Histogram counts;      // in the hessian's place; may be absent
+};
+
+// Few rows: their histogram would be mostly empty, so only the bins that occur are summed.
+constexpr int64_t kFewRows = 128;
+struct FewRowsArgs {
+  ScanArgs scan;  // but for the histogram
+  Packing packing = Packing::bits32;
+  const int32_t* rows = nullptr;
+  int64_t count = 0;            // at most kFewRows
+  const void* words = nullptr;  // (outputs, rows of the data set)
 };
 
 }  // namespace pyllm::trees
@@ -79,4 +95,6 @@ struct ScanArgs {
 namespace pyllm {
 // The best split of a node on the features of a slice.
 PYLLM_KERNEL(tree_best_split, (const trees::ScanArgs& args, trees::Split& best));
+// The same split from the rows themselves.
+PYLLM_KERNEL(tree_best_split_of_few, (const trees::FewRowsArgs& args, trees::Split& best));
 }  // namespace pyllm
