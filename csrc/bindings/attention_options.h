@@ -1,11 +1,11 @@
-// The options that attention, its backward and decoding share, checked and turned into views; and
-// the checks on strided outputs that may be parts of one packed buffer.
+// The options that attention, its backward and decoding share, checked and turned into views.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/attention_arrays.h"
 #include "cpu/attention.h"
 
 namespace pyllm::bind {
@@ -30,7 +30,6 @@ class Options {
   const Input* bias() const { return bias_.get(); }
 
  private:
-  void read_window(py::handle window, bool causal);
   void read_starts(py::handle cu_q, py::handle cu_k, const Array& q, const Array& k);
   void read_bias(const Array& q, const Array& k);
   void read_key_mask(const Array& k);
@@ -45,18 +44,10 @@ class Options {
 // `a`, or a copy of it if its last axis is not contiguous; the copies live as long as `copies`.
 using Copy = std::unique_ptr<void, void (*)(void*)>;
 Array with_contiguous_rows(const Input& a, std::vector<Copy>& copies);
-void require_contiguous_rows(const Array& out, const char* name);
-
-// (tokens, heads, head_dim) as (1, tokens, heads, head_dim).
-Array as_4d(const Array& a);
 
 // Int32 or int64 values of a 1-d or 2-d argument.
-std::vector<int64_t> read_integers(const Input& a);
+std::vector<int64_t> read_integers(const Argument& a);
 
 Output output_like_named(const Input& like, py::handle out, const char* name);
-
-// Throws ValueError if `out` shares an element with `other`. Interleaved columns of one packed
-// buffer (batch, seq, columns) are told apart from it.
-void require_apart(const Array& out, const char* name, const Array& other, const char* other_name);
 
 }  // namespace pyllm::bind

@@ -64,10 +64,6 @@ dlpack::DataType from_dtype(DType dtype) {
 
 Array read_tensor(const dlpack::Tensor& t, const char* name) {
   const std::string prefix = std::string(name) + ": ";
-  if (t.device.type != dlpack::kCPU && t.device.type != dlpack::kCUDAHost) {
-    throw py::value_error(prefix + "is not in CPU memory (DLPack device type " +
-                          std::to_string(t.device.type) + ")");
-  }
   const auto dtype = to_dtype(t.dtype);
   if (!dtype) {
     throw py::type_error(prefix + "DLPack type (code " + std::to_string(t.dtype.code) + ", " +
@@ -98,18 +94,23 @@ std::shared_ptr<void> take(py::object& capsule, const char* used_name, Managed* 
           }};
 }
 
-py::object call_dlpack(py::handle object) {
+py::object call_dlpack(py::handle object, const py::object& stream) {
   const py::object method = object.attr("__dlpack__");
+  py::dict arguments;
+  if (!stream.is_none()) arguments["stream"] = stream;
+  py::dict versioned(**arguments);
+  versioned["max_version"] = py::make_tuple(1, 1);
   try {
-    return method(py::arg("max_version") = py::make_tuple(1, 1));
+    return method(**versioned);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;  // frameworks from before DLPack 1.0
   }
-  return method();
+  return method(**arguments);
 }
 
 struct Lent {
   Array view;
+  dlpack::Device device;
   std::shared_ptr<void> owner;
 };
 
@@ -123,7 +124,7 @@ struct Export {
     auto* e = new Export{{}, lent};
     dlpack::Tensor& t = e->managed.tensor;
     t.data = e->lent.view.data;
-    t.device = {dlpack::kCPU, 0};
+    t.device = lent.device;
     t.ndim = e->lent.view.ndim;
     t.dtype = from_dtype(e->lent.view.dtype);
     t.shape = e->lent.view.shape.data();
@@ -140,7 +141,33 @@ struct Export {
   }
 };
 
-py::capsule make_capsule(const Lent& self, const py::object& max_version) {
+}  // namespace
+
+ImportedTensor import_dlpack(py::handle object, const char* name, const py::object& stream) {
+  py::object capsule = call_dlpack(object, stream);
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
+    auto* managed = static_cast<dlpack::ManagedTensorVersioned*>(
+        PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
+    if (managed->version.major != 1) {
+      throw py::value_error(std::string(name) + ": DLPack version " +
+                            std::to_string(managed->version.major) + " is not supported");
+    }
+    auto owner = take(capsule, "used_dltensor_versioned", managed);
+    return {read_tensor(managed->tensor, name), managed->tensor.device,
+            (managed->flags & dlpack::kReadOnly) == 0, std::move(owner)};
+  }
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
+    auto* managed =
+        static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+    auto owner = take(capsule, "used_dltensor", managed);
+    return {read_tensor(managed->tensor, name), managed->tensor.device, true, std::move(owner)};
+  }
+  throw py::type_error(std::string(name) + ": __dlpack__ did not return a DLPack capsule");
+}
+
+py::capsule make_capsule(const Array& view, dlpack::Device device, std::shared_ptr<void> owner,
+                         const py::object& max_version) {
+  const Lent self{view, device, std::move(owner)};
   const bool versioned =
       !max_version.is_none() && max_version.cast<py::tuple>()[0].cast<int>() >= 1;
   if (!versioned) return Export<dlpack::ManagedTensor>::make(self, "dltensor");
@@ -151,32 +178,8 @@ py::capsule make_capsule(const Lent& self, const py::object& max_version) {
   return capsule;
 }
 
-}  // namespace
-
-ImportedTensor import_dlpack(py::handle object, const char* name) {
-  py::object capsule = call_dlpack(object);
-  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
-    auto* managed = static_cast<dlpack::ManagedTensorVersioned*>(
-        PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
-    if (managed->version.major != 1) {
-      throw py::value_error(std::string(name) + ": DLPack version " +
-                            std::to_string(managed->version.major) + " is not supported");
-    }
-    auto owner = take(capsule, "used_dltensor_versioned", managed);
-    return {read_tensor(managed->tensor, name), (managed->flags & dlpack::kReadOnly) == 0,
-            std::move(owner)};
-  }
-  if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
-    auto* managed =
-        static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-    auto owner = take(capsule, "used_dltensor", managed);
-    return {read_tensor(managed->tensor, name), true, std::move(owner)};
-  }
-  throw py::type_error(std::string(name) + ": __dlpack__ did not return a DLPack capsule");
-}
-
 py::object export_dlpack(const Array& view, std::shared_ptr<void> owner) {
-  return py::cast(Lent{view, std::move(owner)});
+  return py::cast(Lent{view, {dlpack::kCPU, 0}, std::move(owner)});
 }
 
 void bind_dlpack(py::module_& m) {
@@ -184,7 +187,9 @@ void bind_dlpack(py::module_& m) {
       .def(
           "__dlpack__",
           [](const Lent& self, const py::object&, const py::object& max_version, const py::object&,
-             const py::object&) { return make_capsule(self, max_version); },
+             const py::object&) {
+            return make_capsule(self.view, self.device, self.owner, max_version);
+          },
           py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__", [](const Lent&) { return py::make_tuple(int(dlpack::kCPU), 0); });

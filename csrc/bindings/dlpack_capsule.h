@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/array.h"
+#include "core/dlpack.h"
 
 namespace pyllm::bind {
 
@@ -13,13 +14,21 @@ namespace py = pybind11;
 
 struct ImportedTensor {
   Array view;
+  dlpack::Device device{};
   bool writable = true;
   std::shared_ptr<void> managed;  // gives the tensor back to its framework when the last copy goes
+
+  bool on_cpu() const { return device.type == dlpack::kCPU || device.type == dlpack::kCUDAHost; }
 };
 
-// Calls object.__dlpack__(), versioned if it can be; throws TypeError or ValueError naming `name`
-// for other devices and dtypes.
-ImportedTensor import_dlpack(py::handle object, const char* name);
+// Calls object.__dlpack__(stream), versioned if it can be; throws TypeError or ValueError naming
+// `name` for dtypes that are none of ours. `stream`: on a GPU, where the caller will read.
+ImportedTensor import_dlpack(py::handle object, const char* name,
+                             const py::object& stream = py::none());
+
+// A capsule over `view`, kept alive by `owner`: versioned if max_version, a tuple or None, allows.
+py::capsule make_capsule(const Array& view, dlpack::Device device, std::shared_ptr<void> owner,
+                         const py::object& max_version);
 
 // A Python object with __dlpack__ and __dlpack_device__ over `view`, kept alive by `owner`.
 py::object export_dlpack(const Array& view, std::shared_ptr<void> owner);

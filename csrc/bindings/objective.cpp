@@ -20,7 +20,7 @@ T choose(const std::map<std::string, T>& choices, const std::string& value, cons
   throw py::value_error(std::string(name) + ": expected one of " + known + ", got '" + value + "'");
 }
 
-const Input& require_vector(const Input& in, DType dtype, int64_t n) {
+const Argument& require_vector(const Input& in, DType dtype, int64_t n) {
   return in.require_dtype({dtype}).require_shape({n}).require_contiguous();
 }
 

@@ -15,7 +15,7 @@ extern "C" cudaError_t pyllm_cuda_dropout(const Dropout* args, cudaStream_t stre
     if (a.n == 0) return cudaSuccess;
     const dim3 grid(static_cast<unsigned>((a.n + kPerBlock - 1) / kPerBlock));
     const dim3 block(kDropoutThreads);
-    if (rows_aligned<T>(a.x, 0) && rows_aligned<T>(a.y, 0)) {
+    if (rows_aligned<T>(a.x, 0) && rows_aligned<T>(a.residual, 0) && rows_aligned<T>(a.y, 0)) {
       return PYLLM_LAUNCH((pyllm::cuda::dropout<T, true>), grid, block, 0, stream, a);
     }
     return PYLLM_LAUNCH((pyllm::cuda::dropout<T, false>), grid, block, 0, stream, a);

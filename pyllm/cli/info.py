@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pyllm
-from pyllm import _cpu
+from pyllm import _cpu, cuda
 
 
 def info() -> None:
@@ -32,19 +32,10 @@ def facts() -> dict[str, str]:
         "Instruction set": f"{_cpu.isa()}  (of {', '.join(available)}; PYLLM_ISA forces one)",
         "Threads": f"{_cpu.num_threads()}  (OMP_NUM_THREADS or pyllm.set_num_threads)",
         "BLAS": _cpu.blas_config(),
-        "CUDA": cuda_state(),
+        "CUDA": cuda.describe(),
         "Triton": triton_state(),
         "Optional": ", ".join(_optional_packages()),
     }
-
-
-def cuda_state() -> str:
-    """Whether the CUDA back end can run here, and if not, why not."""
-    if importlib.util.find_spec("pyllm._cuda") is None:
-        return "no: built without CUDA (nvcc was not found, or PYLLM_CUDA=OFF)"
-    from pyllm import _cuda  # type: ignore[attr-defined]
-
-    return str(_cuda.describe())
 
 
 def triton_state() -> str:

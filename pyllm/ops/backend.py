@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from pyllm import _cpu, kernels
+from pyllm import _cpu, cuda, kernels
 
 Backend: TypeAlias = Literal["auto", "triton"]
 
 _DLPACK_CPU = (1, 3)  # CPU, and CUDA-pinned host memory
-_DLPACK_CUDA = 2
+_DLPACK_CUDA = (2, 13)  # device memory, and memory that moves by itself
 _everywhere: Backend = "auto"
 _here: ContextVar[Backend | None] = ContextVar("backend", default=None)
 
@@ -55,13 +55,20 @@ def backend_of(array: Any) -> ModuleType:
     if type(array) is np.ndarray:
         return _cpu
     device = getattr(array, "__dlpack_device__", None)
-    if device is None or device()[0] in _DLPACK_CPU:
+    if device is not None:
+        kind = int(device()[0])
+    else:
+        kind = 2 if hasattr(array, "__cuda_array_interface__") else 1
+    if kind in _DLPACK_CPU:
         return _cpu  # which names the argument if it is no array at all
-    if device()[0] == _DLPACK_CUDA and kernels.triton_serves(array):
-        return kernels.load_triton()
+    if kind in _DLPACK_CUDA:
+        if (extension := cuda.extension()) is not None:
+            return extension
+        if kernels.triton_serves(array):
+            return kernels.load_triton()
     raise TypeError(
-        f"an array on DLPack device type {int(device()[0])} was given; this installation of pyllm "
-        "computes on the CPU, and with the extra 'triton' on torch CUDA tensors"
+        f"an array on DLPack device type {kind} was given; this installation of pyllm computes on "
+        f"the CPU, and with the extra 'triton' on torch CUDA tensors (CUDA: {cuda.describe()})"
     )
 
 

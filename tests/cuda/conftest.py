@@ -1,27 +1,37 @@
 """Emulators that the tests of one session share; built on first use."""
 
 import shutil
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.cuda.emulator.build import compiler
 from tests.cuda.emulator.client import Emulator
+from tests.cuda.static.compiled import cuobjdump
 
 PLANTED = Path(__file__).parent / "planted"
 
-HAS_NVCC = shutil.which("nvcc") is not None
+# Files that are left out, and what they need.
+MISSING: dict[str, str] = {}
 if compiler() is None:
     collect_ignore_glob = ["test_*.py"]
-elif not HAS_NVCC:
-    collect_ignore = ["test_static.py"]
+    MISSING["all of them"] = "the emulator needs g++ on x86-64 Linux"
+else:
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        for name in ("test_bindings.py", "test_cublaslt.py"):
+            MISSING[name] = "the headers of Python are not installed"
+    if shutil.which("nvcc") is None:
+        for name in ("test_static.py", "test_sass.py", "test_table.py"):
+            MISSING[name] = "nvcc is not installed"
+    elif cuobjdump() is None:
+        MISSING["test_sass.py"] = "cuobjdump is not installed (pip install 'pyllm[gpu-tests]')"
+    collect_ignore = list(MISSING)
 
 
 def pytest_terminal_summary(terminalreporter):
-    if compiler() is None:
-        terminalreporter.write_line("tests/cuda: left out, the emulator needs g++ on x86-64 Linux")
-    elif not HAS_NVCC:
-        terminalreporter.write_line("tests/cuda: test_static.py left out, nvcc is not installed")
+    for name, why in MISSING.items():
+        terminalreporter.write_line(f"tests/cuda: {name} left out, {why}")
 
 
 @pytest.fixture(scope="session")

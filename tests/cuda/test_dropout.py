@@ -13,11 +13,13 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat1
 SEED, STREAM = 0x123456789ABCDEF0, 0xFEDCBA9876543210
 
 
-def dropout(emulator, x, p, *, seed=SEED, stream=STREAM, order="forward", counted=False):
+def dropout(
+    emulator, x, p, *, residual=None, seed=SEED, stream=STREAM, order="forward", counted=False
+):
     return emulator.call(
         "pyllm_cuda_dropout", "Dropout",
-        x=x, y=Out(x.shape, x.dtype), n=x.size, stream=stream, threshold=int(p * 2.0**32),
-        scale=1 / (1 - p), dtype=x.dtype, order=order, counted=counted, seed=seed,
+        x=x, residual=residual, y=Out(x.shape, x.dtype), n=x.size, stream=stream, seed=seed,
+        threshold=int(p * 2.0**32), scale=1 / (1 - p), dtype=x.dtype, order=order, counted=counted,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference.activation import ACT, SLOPE
 from tests.tolerance import assert_close
 
@@ -43,7 +43,7 @@ def wide(*arrays):
 
 @each
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 700), (5, 0), (0, 4)])
-def test_forward_and_backward(isa, dtype, name, shape, rng):
+def test_forward_and_backward(backend, dtype, name, shape, rng):
     x, g = rng.normal(0, 3, (2, *shape)).astype(dtype)
     x, g = np.asarray(x), np.asarray(g)
     (x64, g64) = wide(x, g)
@@ -56,7 +56,7 @@ def test_forward_and_backward(isa, dtype, name, shape, rng):
 
 @each
 @pytest.mark.parametrize("shape", [(4,), (3, 33), (2, 70, 130), (3, 0)])
-def test_bias(isa, dtype, name, shape, rng):
+def test_bias(backend, dtype, name, shape, rng):
     x, g = rng.normal(0, 2, (2, *shape)).astype(dtype)
     bias = rng.normal(size=shape[-1]).astype(dtype)
     x64, g64, b64 = wide(x, g, bias)
@@ -76,7 +76,7 @@ def test_bias(isa, dtype, name, shape, rng):
 
 @each_glu
 @pytest.mark.parametrize("biases", [(), ("gate_bias",), ("up_bias",), ("gate_bias", "up_bias")])
-def test_gated(isa, dtype, name, biases, rng):
+def test_gated(backend, dtype, name, biases, rng):
     packed = rng.normal(0, 2, (3, 21, 2 * 75)).astype(dtype)
     gate, up = packed[..., :75], packed[..., 75:]
     g = rng.normal(size=gate.shape).astype(dtype)
@@ -102,7 +102,7 @@ def test_gated(isa, dtype, name, biases, rng):
 
 @each
 @given(data=st.data())
-def test_any_layout(name, data):
+def test_any_layout(backend, name, data):
     shape = data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=4))
     order = data.draw(st.permutations(range(len(shape))))
     steps = data.draw(st.lists(st.sampled_from([1, -1, 2, -2]), min_size=len(shape),
@@ -137,7 +137,7 @@ def test_error_over_the_whole_range(isa, name):
 
 
 @each
-def test_special_values(isa, name):
+def test_special_values(backend, name):
     y = FORWARD[name](np.array([np.nan, np.inf, 0.0, 1e30, -1e30], np.float32))
     assert np.isnan(y[0])
     np.testing.assert_array_equal(y[1:], np.array([np.inf, 0, 1e30, 0], np.float32))
@@ -160,7 +160,7 @@ def test_same_at_any_thread_count(threads, name, rng):
     assert len(set(results)) == 1
 
 
-def test_packed_halves_in_place(rng):
+def test_packed_halves_in_place(backend, rng):
     packed = rng.normal(size=(4, 9, 32)).astype(np.float32)
     gate, up = packed[..., :16].copy(), packed[..., 16:].copy()
     g = rng.normal(size=gate.shape).astype(np.float32)

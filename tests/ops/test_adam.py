@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 
 SETTINGS = {"lr": 0.02, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
 
@@ -26,7 +26,7 @@ def reference(p, gradients, *, lr, beta1, beta2, eps, weight_decay, decoupled, s
 
 @pytest.mark.parametrize("step", [ops.adam_step, ops.adamw_step])
 @pytest.mark.parametrize("n", [0, 1, 15, 1000, 40_000])
-def test_steps(step, n, isa, rng):
+def test_steps(backend, step, n, rng):
     p = rng.normal(size=n).astype(np.float32)
     gradients = rng.normal(size=(20, n)).astype(np.float32)
     decoupled = step is ops.adamw_step
@@ -58,7 +58,7 @@ def test_amsgrad_never_forgets_a_large_gradient(rng):
     assert (v < 0.1 * largest).all()
 
 
-def test_bfloat16_follows_its_master(rng):
+def test_bfloat16_follows_its_master(backend, rng):
     exact = rng.normal(size=500).astype(np.float32)
     expected, master = exact.copy(), exact.copy()
     p = exact.astype(ml_dtypes.bfloat16)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import philox
 from tests.tolerance import assert_close
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 63, 64, 65, 20_000])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.9])
-def test_mask_is_the_stream(n, p, dtype, isa):
+def test_mask_is_the_stream(backend, n, p, dtype):
     x = np.ones(n, dtype)
     seed, stream = 2**63 + 5, 2**40 + 3
     kept = philox.words(seed, stream, n) >= int(p * 2**32)
@@ -31,13 +31,13 @@ def test_same_at_any_thread_count(threads, rng):
     assert len(set(results)) == 1
 
 
-def test_dropped_infinities_are_zero_and_in_place_is_fine():
+def test_dropped_infinities_are_zero_and_in_place_is_fine(backend):
     x = np.full(1000, np.inf, np.float32)
     assert ops.dropout(x, 0.5, seed=2, out=x) is x
     assert set(x) == {0, np.inf}
 
 
-def test_strides_and_residual(dtype, isa, rng):
+def test_strides_and_residual(backend, dtype, rng):
     x = rng.normal(size=(7, 6, 50)).astype(dtype).transpose(1, 0, 2)[..., ::-1]
     r = rng.normal(size=x.shape).astype(dtype)
     plain = ops.dropout(np.ascontiguousarray(x), 0.4, seed=9)

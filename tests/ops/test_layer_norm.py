@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import layer_norm as reference
 from tests.tolerance import assert_close
 
@@ -18,7 +18,7 @@ def wide(*arrays):
 
 
 @given(SHAPES, st.integers(0, 999))
-def test_forward(shape, seed):
+def test_forward(backend, shape, seed):
     x, r = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
     w, b = np.random.default_rng(seed).normal(size=(2, shape[-1])).astype(np.float32)
     y, s, mean, rstd = ops.layer_norm(x, w, b, residual=r, eps=EPS, return_stats=True)
@@ -31,7 +31,7 @@ def test_forward(shape, seed):
     np.testing.assert_array_equal(ops.layer_norm(s, w, b, eps=EPS), y)
 
 
-def test_storage_types(dtype, isa, rng):
+def test_storage_types(backend, dtype, rng):
     x, g = rng.normal(size=(2, 9, 70)).astype(dtype)
     w, b = rng.normal(size=(2, 70)).astype(dtype)
     y, mean, rstd = ops.layer_norm(x, w, b, return_stats=True)
@@ -82,7 +82,7 @@ def test_same_at_any_thread_count(threads, rng):
             np.testing.assert_array_equal(one, two)
 
 
-def test_strides_and_in_place(rng):
+def test_strides_and_in_place(backend, rng):
     x = rng.normal(size=(6, 20, 5)).astype(np.float32).transpose(0, 2, 1)[::2]
     w = rng.normal(size=40).astype(np.float32)[::2]
     expected = ops.layer_norm(np.ascontiguousarray(x), np.ascontiguousarray(w))
@@ -92,7 +92,7 @@ def test_strides_and_in_place(rng):
     np.testing.assert_array_equal(own, expected)
 
 
-def test_nan_and_large_values():
+def test_nan_and_large_values(backend):
     x = np.array([[1, np.nan, 2], [1e19, -1e19, 0], [5, 5, 5]], np.float32)
     y = ops.layer_norm(x)
     assert np.isnan(y[0]).all()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import linear as reference
 from tests.tolerance import assert_close, roundoff
 
@@ -31,7 +31,7 @@ def terms(x, weight):
 
 @activations
 @pytest.mark.parametrize("shape", [((), 5, 3), (1, 1, 1), (7, 33, 19), ((2, 3), 70, 40)])
-def test_forward(isa, dtype, activation, shape, rng):
+def test_forward(backend, dtype, activation, shape, rng):
     x, weight, bias = problem(rng, *shape, dtype)
     y, z = ops.linear(x, weight, bias, activation=activation, return_preactivation=True)
     expected, expected_z = reference.linear(x, weight, bias, activation)
@@ -53,7 +53,7 @@ def test_tiles_and_panels(dtype, m, n, k, rng):
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 5, 8, 11, 16, 17])
-def test_few_rows(isa, dtype, m, rng):
+def test_few_rows(backend, dtype, m, rng):
     """The shapes of decoding, which have a kernel of their own."""
     x, weight, bias = problem(rng, m, 101, 307, dtype)
     y = ops.linear(x[:, ::-1], weight, bias, activation="relu")
@@ -63,7 +63,7 @@ def test_few_rows(isa, dtype, m, rng):
 
 
 @activations
-def test_backward(isa, dtype, activation, rng):
+def test_backward(backend, dtype, activation, rng):
     x, weight, _ = problem(rng, (3, 50), 37, 29, dtype)
     z = rng.normal(size=(3, 50, 37)).astype(dtype)
     grad = rng.normal(size=z.shape).astype(dtype)
@@ -107,7 +107,7 @@ def test_gradient_by_differences(activation, rng):
     k=st.integers(0, 20),
     data=st.data(),
 )
-def test_any_layout(rows, n, k, data):
+def test_any_layout(backend, rows, n, k, data):
     rng = np.random.default_rng(0)
     order = data.draw(st.permutations(range(len(rows) + 1)))
     shape = [*rows, k]
@@ -129,7 +129,7 @@ def test_any_layout(rows, n, k, data):
         assert_close(got, expected, ops=roundings(length), scale=scale)
 
 
-def test_accumulates_into_the_callers_buffers(rng):
+def test_accumulates_into_the_callers_buffers(backend, rng):
     x, weight, _ = problem(rng, 40, 12, 8)
     grad = rng.normal(size=(40, 12)).astype(np.float32)
     flat = np.ones(12 * 8 + 12, np.float32)

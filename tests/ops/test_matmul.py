@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.tolerance import assert_close
 
 
@@ -39,20 +39,20 @@ def check(a, b, **options):
         ((2, 70, 300), (2, 300, 5)),
     ],
 )
-def test_shapes(isa, dtype, a, b, rng):
+def test_shapes(backend, dtype, a, b, rng):
     check(rng.normal(size=a).astype(dtype), rng.normal(size=b).astype(dtype))
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])
 @pytest.mark.parametrize("transpose_b", [False, True])
-def test_transposes(dtype, transpose_a, transpose_b, rng):
+def test_transposes(backend, dtype, transpose_a, transpose_b, rng):
     a = rng.normal(size=(3, 9, 17) if transpose_a else (3, 17, 9)).astype(dtype)
     b = rng.normal(size=(21, 9) if transpose_b else (9, 21)).astype(dtype)
     check(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 @given(data=st.data())
-def test_any_layout(data):
+def test_any_layout(backend, data):
     rng = np.random.default_rng(0)
 
     def strided(shape):
@@ -71,13 +71,13 @@ def test_any_layout(data):
         check(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2))
 
 
-def test_heads_of_a_packed_projection(rng):
+def test_heads_of_a_packed_projection(backend, rng):
     packed = rng.normal(size=(2, 10, 3, 4, 8)).astype(np.float32)
     query, key = packed[:, :, 0].swapaxes(1, 2), packed[:, :, 1].swapaxes(1, 2)
     check(query, key, transpose_b=True)
 
 
-def test_out(rng):
+def test_out(backend, rng):
     a, b = rng.normal(size=(2, 3, 5, 5)).astype(np.float32)
     out = np.empty((3, 5, 5), np.float32).transpose(0, 2, 1)
     assert ops.matmul(a, b, out=out) is out

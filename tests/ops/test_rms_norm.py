@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import rms_norm as reference
 from tests.tolerance import assert_close
 
@@ -18,7 +18,7 @@ def wide(*arrays):
 
 
 @given(SHAPES, st.integers(0, 999))
-def test_forward(shape, seed):
+def test_forward(backend, shape, seed):
     x, r = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
     w = np.random.default_rng(seed).normal(size=shape[-1]).astype(np.float32)
     y, s, rstd = ops.rms_norm(x, w, residual=r, eps=EPS, return_stats=True)
@@ -30,7 +30,7 @@ def test_forward(shape, seed):
     np.testing.assert_array_equal(ops.rms_norm(s, w, eps=EPS), y)
 
 
-def test_storage_types(dtype, isa, rng):
+def test_storage_types(backend, dtype, rng):
     x, g, more = rng.normal(size=(3, 9, 70)).astype(dtype)
     w = rng.normal(size=70).astype(dtype)
     y, rstd = ops.rms_norm(x, w, return_stats=True)
@@ -60,7 +60,7 @@ def test_backward_in_float64_is_the_derivative(shape, seed):
         assert slope == pytest.approx((dx * way).sum(), rel=1e-5, abs=1e-5 * scale)
 
 
-def test_weights_of_float32_with_16_bit_inputs(dtype, rng):
+def test_weights_of_float32_with_16_bit_inputs(backend, dtype, rng):
     x, g = rng.normal(size=(2, 5, 40)).astype(dtype)
     if dtype == np.float64:
         return
@@ -84,7 +84,7 @@ def test_same_at_any_thread_count(threads, rng):
     assert len(set(results)) == 1
 
 
-def test_strides_in_place_and_special_values(rng):
+def test_strides_in_place_and_special_values(backend, rng):
     x = rng.normal(size=(6, 20, 5)).astype(np.float32).transpose(0, 2, 1)[::2]
     w = rng.normal(size=40).astype(np.float32)[::2]
     expected = ops.rms_norm(np.ascontiguousarray(x), w)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import softmax as reference
 from tests.tolerance import assert_close
 
@@ -22,7 +22,7 @@ def magnitude(name, x, expected, temperature=1.0):
 
 @both
 @pytest.mark.parametrize("shape", [(1,), (7,), (3, 5), (4, 64), (2, 3, 1000), (5, 0), (0, 4)])
-def test_forward(isa, dtype, name, shape, rng):
+def test_forward(backend, dtype, name, shape, rng):
     x = rng.normal(0, 3, shape).astype(dtype)
     y = FORWARD[name](x)
     assert y.dtype == dtype
@@ -31,7 +31,7 @@ def test_forward(isa, dtype, name, shape, rng):
 
 
 @both
-def test_backward(isa, dtype, name, rng):
+def test_backward(backend, dtype, name, rng):
     x, grad = rng.normal(0, 2, (2, 6, 77)).astype(dtype)
     y = FORWARD[name](x)
     got = BACKWARD[name](grad, y)
@@ -76,7 +76,7 @@ def test_gradient_by_differences(name, rng):
     ),
     data=st.data(),
 )
-def test_any_axis_and_layout(name, x, data):
+def test_any_axis_and_layout(backend, name, x, data):
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
     order = data.draw(st.permutations(range(x.ndim)))
     x = x.transpose(order)[..., ::-1]
@@ -86,7 +86,7 @@ def test_any_axis_and_layout(name, x, data):
 
 
 @both
-def test_mask_broadcasts_and_empty_rows(name, rng):
+def test_mask_broadcasts_and_empty_rows(backend, name, rng):
     x = rng.normal(size=(4, 6, 8)).astype(np.float32)
     mask = rng.random((6, 8)) < 0.5
     mask[2] = False
@@ -97,7 +97,7 @@ def test_mask_broadcasts_and_empty_rows(name, rng):
     assert (y[:, ~mask] == (0 if name == "softmax" else -np.inf)).all()
 
 
-def test_special_values():
+def test_special_values(backend):
     inf, nan = np.inf, np.nan
     x = np.array([[1e30, 1e30], [-inf, 0], [-inf, -inf], [nan, 0], [3e38, -3e38]], np.float32)
     y = ops.softmax(x)
@@ -116,7 +116,7 @@ def test_same_bits_at_any_thread_count(threads, rng):
     assert len(set(results)) == 1
 
 
-def test_out_and_in_place(rng):
+def test_out_and_in_place(backend, rng):
     x = rng.normal(size=(3, 8)).astype(np.float32)
     expected = ops.softmax(x)
     out = np.empty_like(x)

@@ -1,5 +1,8 @@
 """Builds the emulator and the CUDA sources into one executable per variant, with g++ alone.
 
+Or, with the bindings of csrc/bindings_cuda and a CUDA runtime over host memory, into an extension
+module: pyllm._cuda for a machine without a GPU.
+
 plain: optimised. asan: AddressSanitizer and UndefinedBehaviorSanitizer. tsan: ThreadSanitizer, in
 kernels only, since the emulator's own bookkeeping is one host thread's business.
 
@@ -12,8 +15,11 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pybind11
 
 ROOT = Path(__file__).resolve().parents[3]
 EMULATOR = Path(__file__).resolve().parent
@@ -31,7 +37,7 @@ COMMON = [
 ]
 # Per variant: flags of the emulator itself, flags of the kernels.
 VARIANTS = {
-    "plain": (["-O2"], ["-O2"]),
+    "plain": (["-O2", "-fPIC"], ["-O2", "-fPIC"]),
     "asan": (
         ["-O1", "-DEMU_ASAN", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
         ["-O1", "-DEMU_ASAN", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -40,6 +46,19 @@ VARIANTS = {
 }
 LINK = {"plain": [], "asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}
 INCLUDES = ["-I", str(EMULATOR), "-I", str(KERNELS)]
+
+CSRC = ROOT / "csrc"
+RUNTIME = EMULATOR / "runtime"
+MODULE = "_cuda_emulated"
+SHARED_BINDINGS = (
+    "argument",
+    "attention_arrays",
+    "attention_scalars",
+    "dlpack_capsule",
+    "framework",
+    "matmul_views",
+    "numpy_dtype",
+)
 
 
 def compiler() -> str | None:
@@ -55,7 +74,7 @@ def dependencies(source: Path, seen: set[Path]) -> set[Path]:
         return seen
     seen.add(source)
     for name in re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE):
-        for folder in (source.parent, EMULATOR, KERNELS):
+        for folder in (source.parent, EMULATOR, KERNELS, CSRC):
             if (folder / name).exists():
                 dependencies(folder / name, seen)
                 break
@@ -88,22 +107,43 @@ def _run(command: list[str]) -> None:
 
 def build(variant: str, kernels: list[Path]) -> Path:
     """The executable that serves the launchers of these .cu files."""
-    BUILD.mkdir(parents=True, exist_ok=True)
     runtime_flags, kernel_flags = VARIANTS[variant]
+    jobs = [(source, kernel_flags) for source in kernels]
+    jobs += [(source, runtime_flags) for source in sorted(EMULATOR.glob("*.cpp"))]
+    return _link(f"host-{variant}", "", jobs, [*LINK[variant], "-rdynamic"])
+
+
+def build_module() -> Path:
+    """The extension module `MODULE`: the bindings, all kernels, the emulator and its runtime."""
+    runtime_flags, kernel_flags = VARIANTS["plain"]
+    python = ["-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()]
+    bindings = [CSRC / "bindings" / f"{name}.cpp" for name in SHARED_BINDINGS]
+    bindings += sorted((CSRC / "bindings_cuda").glob("*.cpp"))
+    flags = ["-O1", "-fPIC", "-fvisibility=hidden", f"-DPYLLM_CUDA_MODULE={MODULE}"]
+    flags += ["-I", str(CSRC), "-I", str(RUNTIME), *python]
+    jobs = [(source, flags) for source in bindings]
+    jobs += [(source, kernel_flags) for source in sorted(KERNELS.glob("*.cu"))]
+    emulator = [s for s in sorted(EMULATOR.glob("*.cpp")) if s.name != "host.cpp"]
+    jobs.append((RUNTIME / "runtime.cpp", [*runtime_flags, "-I", str(RUNTIME)]))
+    jobs += [(source, runtime_flags) for source in emulator]
+    return _link(MODULE, ".so", jobs, ["-shared"])
+
+
+def build_cublaslt() -> Path:
+    """The stand-in for libcublasLt.so that tests multiply with."""
+    return _link("cublaslt", ".so", [(RUNTIME / "fake_cublaslt.cpp", VARIANTS["plain"][0])],
+                 ["-shared"])  # fmt: skip
+
+
+def _link(name: str, suffix: str, jobs: list[tuple[Path, list[str]]], flags: list[str]) -> Path:
+    """Compile each source with its flags, as far as it has changed, and link them all."""
+    BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with ThreadPoolExecutor(2) as pool:
-            jobs = [
-                pool.submit(_compile, source, flags)
-                for sources, flags in (
-                    (kernels, kernel_flags),
-                    (sorted(EMULATOR.glob("*.cpp")), runtime_flags),
-                )
-                for source in sources
-            ]
-            objects = sorted(job.result() for job in jobs)
-        command = [compiler(), *LINK[variant], "-rdynamic", *map(str, objects), "-ldl"]
-        target = BUILD / f"host-{variant}-{digest(command, set(objects))}"
+            objects = sorted(pool.map(lambda job: _compile(*job), jobs))
+        command = [compiler(), *flags, *map(str, objects), "-ldl"]
+        target = BUILD / f"{name}-{digest(command, set(objects))}{suffix}"
         if not target.exists():
             part = target.with_suffix(f".{os.getpid()}")
             _run([*command, "-o", str(part)])

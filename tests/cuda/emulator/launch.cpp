@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 
@@ -192,6 +193,8 @@ void block_barrier(Site site) {
 cudaError_t run_grid(const std::string& kernel, dim3 grid, dim3 block_size, size_t shared_bytes,
                      const std::function<void()>& body) {
   if (!valid_configuration(grid, block_size, shared_bytes)) return cudaErrorInvalidConfiguration;
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
   host.adopt_host();
   block.kernel = kernel;
   block.grid = grid;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,12 +16,11 @@ namespace emu {
 namespace {
 
 struct DeviceBuffer {
-  unsigned char* begin;
   unsigned char* end;
   bool writable;
 };
 
-std::vector<DeviceBuffer> device_buffers;
+std::map<const unsigned char*, DeviceBuffer> device_buffers;  // by their first byte
 std::map<std::pair<const char*, unsigned>, std::unique_ptr<SharedArray>> declared_arrays;
 std::unique_ptr<SharedArray> dynamic_array;
 
@@ -95,23 +95,22 @@ void set_state(SharedArray& array, size_t offset, size_t bytes, ByteState state)
 
 void check_global(const void* p, size_t bytes, bool write, Site site) {
   const auto* first = static_cast<const unsigned char*>(p);
-  for (const DeviceBuffer& buffer : device_buffers) {
-    if (first < buffer.begin || first >= buffer.end) continue;
-    if (first + bytes > buffer.end) break;
-    if (write && !buffer.writable) report("write to an input", "the buffer is read-only", site);
+  const auto after = device_buffers.upper_bound(first);
+  const auto found = after == device_buffers.begin() ? device_buffers.end() : std::prev(after);
+  if (found != device_buffers.end() && first + bytes <= found->second.end) {
+    if (write && !found->second.writable) {
+      report("write to an input", "the buffer is read-only", site);
+    }
     check_alignment(p, bytes, "global", site);
     return;
   }
   std::string nearest = "no device buffer near";
-  for (const DeviceBuffer& buffer : device_buffers) {
-    const auto past = first - buffer.end, before = buffer.begin - first;
-    if (past + static_cast<ptrdiff_t>(bytes) > 0 && past < 4096) {
-      nearest = std::to_string(past) + " past the end of a buffer of " +
-                std::to_string(buffer.end - buffer.begin) + " bytes";
-    } else if (before > 0 && before <= 4096) {
-      nearest = std::to_string(before) + " before a buffer of " +
-                std::to_string(buffer.end - buffer.begin) + " bytes";
-    }
+  if (found != device_buffers.end() && first - found->second.end < 4096) {
+    nearest = std::to_string(first - found->second.end) + " past the end of a buffer of " +
+              std::to_string(found->second.end - found->first) + " bytes";
+  } else if (after != device_buffers.end() && after->first - first <= 4096) {
+    nearest = std::to_string(after->first - first) + " before a buffer of " +
+              std::to_string(after->second.end - after->first) + " bytes";
   }
   report("out of bounds",
          std::string(write ? "write" : "read") + " of " + std::to_string(bytes) +
@@ -218,7 +217,11 @@ void end_block() {
 
 void add_device_buffer(void* data, size_t bytes, bool writable) {
   auto* begin = static_cast<unsigned char*>(data);
-  device_buffers.push_back({begin, begin + bytes, writable});
+  device_buffers[begin] = {begin + bytes, writable};
+}
+
+void remove_device_buffer(void* data) {
+  device_buffers.erase(static_cast<unsigned char*>(data));
 }
 
 void clear_device_buffers() {

@@ -46,6 +46,7 @@ std::vector<AsyncCopy> land_copies(int newest);
 void begin_block(size_t dynamic_bytes);
 void end_block();
 void add_device_buffer(void* data, size_t bytes, bool writable);
+void remove_device_buffer(void* data);
 void clear_device_buffers();
 
 }  // namespace emu

@@ -1,0 +1,46 @@
+# pyllm._cuda: the kernels of kernels/cuda and their bindings, where nvcc is found. The CUDA runtime
+# is linked in, the driver is not: the module loads without one.
+
+set(PYLLM_CUDA AUTO CACHE STRING "Build pyllm._cuda: AUTO (where nvcc is found), ON or OFF")
+set_property(CACHE PYLLM_CUDA PROPERTY STRINGS AUTO ON OFF)
+# Machine code for A100 and H100, and PTX that the driver compiles for what comes after.
+set(PYLLM_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "Targets of pyllm._cuda")
+
+if(PYLLM_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+  elseif(NOT PYLLM_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "PYLLM_CUDA=${PYLLM_CUDA}, but nvcc was not found. Put it on PATH, or set "
+                        "CUDACXX to it; PYLLM_CUDA=AUTO builds without.")
+  endif()
+endif()
+
+# Defines the module; nothing where CUDA is not built.
+function(pyllm_add_cuda)
+  if(NOT CMAKE_CUDA_COMPILER)
+    return()
+  endif()
+  file(GLOB kernels CONFIGURE_DEPENDS kernels/cuda/*.cu)
+  file(GLOB bindings CONFIGURE_DEPENDS csrc/bindings_cuda/*.cpp)
+  foreach(shared argument attention_arrays attention_scalars dlpack_capsule framework matmul_views
+          numpy_dtype)
+    list(APPEND bindings csrc/bindings/${shared}.cpp)
+  endforeach()
+
+  add_library(pyllm_cuda_kernels STATIC ${kernels})
+  set_target_properties(pyllm_cuda_kernels PROPERTIES
+    CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_ARCHITECTURES "${PYLLM_CUDA_ARCHITECTURES}")
+  target_compile_options(pyllm_cuda_kernels PRIVATE -Xfatbin=-compress-all)
+
+  pybind11_add_module(_cuda MODULE ${bindings})
+  target_include_directories(_cuda PRIVATE csrc kernels/cuda)
+  target_compile_options(_cuda PRIVATE -Wall -Wextra)
+  target_link_libraries(_cuda PRIVATE pyllm_cuda_kernels CUDA::cudart_static ${CMAKE_DL_LIBS})
+  install(TARGETS _cuda DESTINATION pyllm)
+  if(PYLLM_DEV)
+    set_target_properties(_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/pyllm)
+  endif()
+endfunction()

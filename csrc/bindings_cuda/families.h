@@ -1,0 +1,19 @@
+// One line an op family: what module.cpp registers.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pyllm::bind_cuda {
+
+void bind_activation(pybind11::module_& m);
+void bind_device_array(pybind11::module_& m);
+void bind_dropout(pybind11::module_& m);
+void bind_glu(pybind11::module_& m);
+void bind_linear(pybind11::module_& m);
+void bind_matmul(pybind11::module_& m);
+void bind_norm(pybind11::module_& m);
+void bind_optim(pybind11::module_& m);
+void bind_runtime(pybind11::module_& m);
+void bind_softmax(pybind11::module_& m);
+
+}  // namespace pyllm::bind_cuda

@@ -1,0 +1,33 @@
+// The entry points of kernels/cuda. Each queues its kernels on a stream and returns
+// cudaErrorInvalidValue for arguments that its header does not allow.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "activation.h"
+#include "adamw.h"
+#include "attention.h"
+#include "copy.h"
+#include "cross_entropy.h"
+#include "dropout.h"
+#include "norm.h"
+#include "softmax.h"
+
+extern "C" {
+cudaError_t pyllm_cuda_activation_forward(const ActivationForward*, cudaStream_t);
+cudaError_t pyllm_cuda_activation_backward(const ActivationBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_adamw_step(const AdamWStep*, cudaStream_t);
+cudaError_t pyllm_cuda_attention_forward(const Attention*, cudaStream_t);
+cudaError_t pyllm_cuda_cross_entropy_totals(const CrossEntropyTotals*, cudaStream_t);
+cudaError_t pyllm_cuda_cross_entropy_forward(const CrossEntropyForward*, cudaStream_t);
+cudaError_t pyllm_cuda_cross_entropy_reduce(const CrossEntropyReduce*, cudaStream_t);
+cudaError_t pyllm_cuda_cross_entropy_backward(const CrossEntropyBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_dropout(const Dropout*, cudaStream_t);
+cudaError_t pyllm_cuda_glu_forward(const GluForward*, cudaStream_t);
+cudaError_t pyllm_cuda_glu_backward(const GluBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_norm_forward(const NormForward*, cudaStream_t);
+cudaError_t pyllm_cuda_norm_backward(const NormBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward*, cudaStream_t);
+cudaError_t pyllm_cuda_softmax_backward(const SoftmaxBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_strided_copy(const StridedCopy*, cudaStream_t);
+}

@@ -1,0 +1,23 @@
+// pyllm._cuda: the CUDA kernels of pyllm as Python functions, of the names and signatures of
+// pyllm._cpu. Loads without a driver; a call then says that there is no device.
+#include <pybind11/pybind11.h>
+
+#include "bindings_cuda/families.h"
+
+#ifndef PYLLM_CUDA_MODULE
+#define PYLLM_CUDA_MODULE _cuda
+#endif
+
+PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
+  m.doc() = "CUDA kernels of pyllm.";
+  pyllm::bind_cuda::bind_runtime(m);
+  pyllm::bind_cuda::bind_device_array(m);
+  pyllm::bind_cuda::bind_activation(m);
+  pyllm::bind_cuda::bind_dropout(m);
+  pyllm::bind_cuda::bind_glu(m);
+  pyllm::bind_cuda::bind_linear(m);
+  pyllm::bind_cuda::bind_matmul(m);
+  pyllm::bind_cuda::bind_norm(m);
+  pyllm::bind_cuda::bind_optim(m);
+  pyllm::bind_cuda::bind_softmax(m);
+}

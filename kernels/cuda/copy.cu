@@ -1,0 +1,60 @@
+// Launcher of strided copies: merges axes that lie next to one another, picks the element's size.
+#include "copy.cuh"
+#include "launch.cuh"
+
+namespace pyllm::cuda {
+namespace {
+
+// Drops axes of length 1 and joins an axis to the one before it where all strides allow it.
+StridedCopy merged(const StridedCopy& a) {
+  StridedCopy m = a;
+  m.ndim = 0;
+  for (int i = 0; i < a.ndim; ++i) {
+    if (a.shape[i] == 1) continue;
+    const int last = m.ndim - 1;
+    const bool joins = last >= 0 && m.from_strides[last] == a.from_strides[i] * a.shape[i] &&
+                       m.mask_strides[last] == a.mask_strides[i] * a.shape[i] &&
+                       m.to_strides[last] == a.to_strides[i] * a.shape[i];
+    const int at = joins ? last : m.ndim++;
+    m.shape[at] = joins ? m.shape[last] * a.shape[i] : a.shape[i];
+    m.from_strides[at] = a.from_strides[i];
+    m.mask_strides[at] = a.mask_strides[i];
+    m.to_strides[at] = a.to_strides[i];
+  }
+  return m;
+}
+
+template <class T>
+cudaError_t launch_copy(const StridedCopy& a, int64_t size, cudaStream_t stream) {
+  const int64_t blocks = (size + kCopyThreads - 1) / kCopyThreads;
+  if (blocks > kMaxGridX) return cudaErrorInvalidValue;
+  return PYLLM_LAUNCH((strided_copy<T>), dim3(static_cast<unsigned>(blocks)), dim3(kCopyThreads), 0,
+                      stream, a, size);
+}
+
+}  // namespace
+}  // namespace pyllm::cuda
+
+extern "C" cudaError_t pyllm_cuda_strided_copy(const StridedCopy* args, cudaStream_t stream) {
+  using namespace pyllm::cuda;
+  if (args->ndim < 0 || args->ndim > 8) return cudaErrorInvalidValue;
+  int64_t size = 1;
+  for (int i = 0; i < args->ndim; ++i) {
+    if (args->shape[i] < 0) return cudaErrorInvalidValue;
+    size *= args->shape[i];
+  }
+  if (size == 0) return cudaSuccess;
+  const StridedCopy a = merged(*args);
+  switch (a.item) {
+    case 1:
+      return launch_copy<uint8_t>(a, size, stream);
+    case 2:
+      return launch_copy<uint16_t>(a, size, stream);
+    case 4:
+      return launch_copy<uint32_t>(a, size, stream);
+    case 8:
+      return launch_copy<uint64_t>(a, size, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}

@@ -1,0 +1,68 @@
+"""CUDA devices: whether they can be used, arrays on them, their memory.
+
+Ops take arrays of torch, CuPy and JAX that live on a device as they are. `to_device` makes arrays
+without any of these.
+"""
+
+import importlib
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+@cache
+def extension() -> ModuleType | None:
+    """pyllm._cuda, or None where pyllm was built without CUDA."""
+    try:
+        return importlib.import_module("pyllm._cuda")
+    except ModuleNotFoundError as missing:
+        if missing.name != "pyllm._cuda":
+            raise
+        return None
+
+
+def describe() -> str:
+    """ "yes: " and the devices, or "no: " and why not."""
+    module = extension()
+    if module is None:
+        return "no: built without CUDA (nvcc was not found, or PYLLM_CUDA=OFF)"
+    return str(module.describe())
+
+
+def is_available() -> bool:
+    """Whether there is a device that ops can run on."""
+    module = extension()
+    return module is not None and module.device_count() > 0
+
+
+def to_device(array: np.ndarray, device: int = 0) -> Any:
+    """A copy of a NumPy array on a device, as a DeviceArray.
+
+    It has `shape`, `dtype`, `numpy()` for the way back, `__dlpack__` and
+    `__cuda_array_interface__`; ops on it return arrays of its kind.
+
+    Raises:
+        RuntimeError: pyllm was built without CUDA, or there is no such device.
+        MemoryError: the device's memory does not suffice.
+    """
+    return _required().to_device(array, device)
+
+
+def memory_stats(device: int = 0) -> dict[str, int]:
+    """Bytes `in_use` by arrays that pyllm made, and `reserved` for them."""
+    stats: dict[str, int] = _required().memory_stats(device)
+    return stats
+
+
+def empty_cache(device: int = 0) -> None:
+    """Give the memory that no array uses back to the device."""
+    _required().empty_cache(device)
+
+
+def _required() -> ModuleType:
+    module = extension()
+    if module is None:
+        raise RuntimeError(f"CUDA: {describe().removeprefix('no: ')}")
+    return module

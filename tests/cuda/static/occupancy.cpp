@@ -1,0 +1,71 @@
+// NVIDIA's occupancy calculator with the numbers of A100 and H100 in the place of a device, and the
+// dynamic shared memory of kernels that have some.
+//
+//   occupancy 80 REGISTERS STATIC_SHARED DYNAMIC_SHARED THREADS    blocks a multiprocessor
+//   occupancy KERNEL                                               bytes of dynamic shared memory
+#include <cuda_occupancy.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "attention_forward.cuh"
+
+namespace {
+
+// Compute capabilities 8.0 and 9.0, from the CUDA C++ programming guide's table.
+cudaOccDeviceProp device(int target) {
+  cudaOccDeviceProp d{};
+  d.computeMajor = target / 10;
+  d.computeMinor = target % 10;
+  d.maxThreadsPerBlock = 1024;
+  d.maxThreadsPerMultiprocessor = 2048;
+  d.regsPerBlock = d.regsPerMultiprocessor = 65536;
+  d.warpSize = 32;
+  d.sharedMemPerBlock = 48 << 10;
+  d.sharedMemPerMultiprocessor = (target == 90 ? 228 : 164) << 10;
+  d.sharedMemPerBlockOptin = (target == 90 ? 227 : 163) << 10;
+  d.reservedSharedMemPerBlock = 1 << 10;
+  d.numSms = target == 90 ? 132 : 108;
+  return d;
+}
+
+template <int D>
+void print_if(const char* asked) {
+  char name[64];
+  std::snprintf(name, sizeof name, "attention_forward_%d", D);
+  if (std::strcmp(asked, name) == 0) {
+    std::printf("%zu\n", pyllm::cuda::ForwardShape<pyllm::dev::bf16_t, D>::kSharedBytes);
+    std::exit(EXIT_SUCCESS);
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count == 2) {
+    print_if<32>(words[1]);
+    print_if<64>(words[1]);
+    print_if<96>(words[1]);
+    print_if<128>(words[1]);
+    print_if<256>(words[1]);
+    return EXIT_FAILURE;
+  }
+  if (count != 6) return EXIT_FAILURE;
+  const cudaOccDeviceProp properties = device(std::atoi(words[1]));
+  cudaOccFuncAttributes function{};
+  function.maxThreadsPerBlock = 1024;
+  function.numRegs = std::atoi(words[2]);
+  function.sharedSizeBytes = std::strtoul(words[3], nullptr, 10);
+  function.partitionedGCConfig = PARTITIONED_GC_OFF;
+  function.shmemLimitConfig = FUNC_SHMEM_LIMIT_OPTIN;
+  function.maxDynamicSharedSizeBytes = properties.sharedMemPerBlockOptin;
+  cudaOccDeviceState state{};
+  cudaOccResult result;
+  const cudaOccError error = cudaOccMaxActiveBlocksPerMultiprocessor(
+      &result, &properties, &function, &state, std::atoi(words[5]),
+      std::strtoul(words[4], nullptr, 10));
+  if (error != CUDA_OCC_SUCCESS) return EXIT_FAILURE;
+  std::printf("%d\n", result.activeBlocksPerMultiprocessor);
+  return EXIT_SUCCESS;
+}
