@@ -1,0 +1,64 @@
+"""Strided copies on the device: layouts, masks, fills, element sizes; each element moves once."""
+
+import numpy as np
+import pytest
+
+from tests.cuda.emulator.build import KERNELS
+from tests.cuda.emulator.client import CudaError, Out
+
+SOURCES = [KERNELS / "copy.cu"]
+
+
+def copy(emulator, shape, x, from_strides, *, mask=None, mask_strides=(), fill=0, **options):
+    """x read through `from_strides` into a fresh row-major array."""
+    strides = [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
+
+    def eight(values):
+        return (*values, *[0] * (8 - len(values)))
+
+    return emulator.call(
+        "pyllm_cuda_strided_copy", "StridedCopy",
+        **{"from": x}, mask=mask, to=Out(shape, x.dtype if x is not None else np.float32),
+        shape=eight(shape), from_strides=eight(from_strides), mask_strides=eight(mask_strides),
+        to_strides=eight(strides), fill=fill, ndim=len(shape),
+        item=4 if x is None else x.itemsize, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", ["plain", "asan", "tsan"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+def test_transpose_and_repeat(emulator_for, rng, variant, dtype):
+    x = (rng.normal(size=(5, 7)) * 10).astype(dtype)
+    got = copy(emulator_for(variant, SOURCES), (7, 5), x, (1, 7))["to"]
+    np.testing.assert_array_equal(got, x.T)
+    row = x[0].copy()
+    got = copy(emulator_for(variant, SOURCES), (3, 1, 7), row, (0, 0, 1))["to"]
+    np.testing.assert_array_equal(got, np.broadcast_to(row, (3, 1, 7)))
+
+
+def test_mask_and_fill(emulator_for, rng):
+    x = rng.normal(size=(4, 6)).astype(np.float32)
+    mask = rng.random(6) < 0.5
+    emulator = emulator_for("plain", SOURCES)
+    minus = int(np.float32(-np.inf).view(np.uint32))
+    got = copy(emulator, (4, 6), x, (6, 1), mask=mask.view(np.uint8), mask_strides=(0, 1),
+               fill=minus)["to"]  # fmt: skip
+    np.testing.assert_array_equal(got, np.where(mask, x, -np.inf))
+    one = int(np.float32(1).view(np.uint32))
+    np.testing.assert_array_equal(
+        copy(emulator, (3, 2), None, (2, 1), fill=one)["to"], np.ones((3, 2))
+    )
+
+
+def test_each_element_moves_once(emulator_for, rng):
+    x = rng.normal(size=(64, 64)).astype(np.float32)
+    kernels = copy(emulator_for("plain", SOURCES), (64, 64), x, (1, 64), counted=True).kernels
+    (counts,) = kernels.values()
+    assert counts["global_read_bytes"] == counts["global_write_bytes"] == x.nbytes
+
+
+def test_what_it_refuses(emulator_for):
+    emulator = emulator_for("plain", SOURCES)
+    with pytest.raises(CudaError):
+        copy(emulator, (4,), np.ones(4, np.complex128), (1,))
+    assert copy(emulator, (0, 3), np.ones(4, np.float32), (1, 1))["to"].shape == (0, 3)
