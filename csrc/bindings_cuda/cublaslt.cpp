@@ -91,7 +91,7 @@ lt::Handle handle_of(int device) {
 using Key = std::vector<int64_t>;
 
 Key key_of(int device, const Product& p, const Operand& a, const Operand& b, const Operand& c) {
-  Key key{device, p.batch, static_cast<int64_t>(p.epilogue), p.accumulate};
+  Key key{device, p.batch, static_cast<int64_t>(p.epilogue), p.accumulate, p.alpha != nullptr};
   for (const Operand* o : {&a, &b, &c}) {
     key.insert(key.end(), {o->type, static_cast<int64_t>(o->rows), static_cast<int64_t>(o->columns),
                            o->leading, o->batch_stride, o->operation, o->alignment()});
@@ -128,6 +128,7 @@ void multiply(Call& call, const Product& p) {
   set(lt::kTransB, b.operation);
   set(lt::kEpilogue, bits_of(p.epilogue));
   if (p.bias != nullptr) set(lt::kBiasPointer, p.bias);
+  if (p.alpha != nullptr) set(lt::kPointerMode, lt::kDevicePointers);
 
   static auto* chosen = new std::map<Key, lt::Heuristic>;  // under the GIL
   const Key key = key_of(call.device(), p, a, b, c);
@@ -156,8 +157,9 @@ void multiply(Call& call, const Product& p) {
   const lt::Heuristic& best = found->second;
   void* workspace = best.workspace > 0 ? call.workspace(best.workspace) : nullptr;
   const float one = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
-  lt::check(lib.matmul(handle, descriptor.get(), &one, a.data, a_layout.get(), b.data,
-                       b_layout.get(), &beta, c.data, c_layout.get(), c.data, c_layout.get(),
+  const void* const factors[] = {p.alpha ? p.alpha : &one, p.alpha ? p.beta : &beta};
+  lt::check(lib.matmul(handle, descriptor.get(), factors[0], a.data, a_layout.get(), b.data,
+                       b_layout.get(), factors[1], c.data, c_layout.get(), c.data, c_layout.get(),
                        &best.algorithm, workspace, best.workspace, call.stream().handle()),
             "multiplying");
 }

@@ -23,7 +23,8 @@ struct Matrices {
   }
 };
 
-// c = epilogue(a b + bias) or, with `accumulate`, a b + c. Of a and b one of the two strides is 1
+// c = epilogue(a b + bias) or, with `accumulate`, a b + c; with factors on the device, alpha a b +
+// beta c. Of a and b one of the two strides is 1
 // and the other at least the length along the first; c's columns lie next to one another. a and b
 // are of one dtype, c of theirs or float32. Sums are float32.
 struct Product {
@@ -32,6 +33,8 @@ struct Product {
   Epilogue epilogue = Epilogue::none;
   const void* bias = nullptr;  // (columns of c,), of its dtype
   bool accumulate = false;
+  const float* alpha = nullptr;  // both or neither
+  const float* beta = nullptr;
 };
 
 // Throws std::runtime_error if cuBLASLt is not installed (saying what to install) or fails.

@@ -20,7 +20,14 @@ enum DataType : int { kR32F = 0, kR16F = 2, kR16BF = 14 };
 enum ComputeType : int { kCompute32F = 68 };
 enum Operation : int32_t { kNormal = 0, kTransposed = 1 };
 enum EpilogueBits : uint32_t { kDefault = 1, kRelu = 2, kBias = 4, kGelu = 32 };
-enum DescriptorAttribute : int { kTransA = 3, kTransB = 4, kEpilogue = 7, kBiasPointer = 8 };
+enum DescriptorAttribute : int {
+  kPointerMode = 2,
+  kTransA = 3,
+  kTransB = 4,
+  kEpilogue = 7,
+  kBiasPointer = 8
+};
+enum PointerMode : int32_t { kHostPointers = 0, kDevicePointers = 1 };
 enum LayoutAttribute : int { kBatchCount = 5, kBatchStride = 6 };
 enum PreferenceAttribute : int {
   kWorkspaceBytes = 1,

@@ -6,13 +6,18 @@
 namespace pyllm::bind_cuda {
 
 void bind_activation(pybind11::module_& m);
+void bind_attention(pybind11::module_& m);
+void bind_cross_entropy(pybind11::module_& m);
 void bind_device_array(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);
+void bind_embedding(pybind11::module_& m);
 void bind_glu(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
+void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_norm(pybind11::module_& m);
 void bind_optim(pybind11::module_& m);
+void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 

@@ -10,7 +10,14 @@
 #include "copy.h"
 #include "cross_entropy.h"
 #include "dropout.h"
+#include "dtype.h"
+#include "embedding.h"
+#include "gradient_norm.h"
+#include "linear_cross_entropy.h"
+#include "lion.h"
 #include "norm.h"
+#include "rotary.h"
+#include "sgd.h"
 #include "softmax.h"
 
 extern "C" {
@@ -18,15 +25,24 @@ cudaError_t pyllm_cuda_activation_forward(const ActivationForward*, cudaStream_t
 cudaError_t pyllm_cuda_activation_backward(const ActivationBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_adamw_step(const AdamWStep*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_forward(const Attention*, cudaStream_t);
+cudaError_t pyllm_cuda_attention_backward(const AttentionBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_totals(const CrossEntropyTotals*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_forward(const CrossEntropyForward*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_reduce(const CrossEntropyReduce*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_backward(const CrossEntropyBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_dropout(const Dropout*, cudaStream_t);
+cudaError_t pyllm_cuda_embedding_forward(const EmbeddingForward*, cudaStream_t);
+cudaError_t pyllm_cuda_embedding_backward(const EmbeddingBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_glu_forward(const GluForward*, cudaStream_t);
 cudaError_t pyllm_cuda_glu_backward(const GluBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_gradient_norm(const GradientNorm*, cudaStream_t);
+cudaError_t pyllm_cuda_linear_cross_entropy(const LinearCrossEntropy*, CudaProductFunction,
+                                            void* context, cudaStream_t);
+cudaError_t pyllm_cuda_lion_step(const LionStep*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_forward(const NormForward*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_backward(const NormBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_rotary(const Rotary*, cudaStream_t);
+cudaError_t pyllm_cuda_sgd_step(const SgdStep*, cudaStream_t);
 cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward*, cudaStream_t);
 cudaError_t pyllm_cuda_softmax_backward(const SoftmaxBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_strided_copy(const StridedCopy*, cudaStream_t);

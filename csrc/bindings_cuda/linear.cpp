@@ -5,6 +5,7 @@
 
 #include "bindings_cuda/activation_arguments.h"
 #include "bindings_cuda/families.h"
+#include "bindings_cuda/gradient_buffer.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/matrices.h"
 
@@ -111,19 +112,6 @@ py::object forward(py::handle x_object, py::handle weight_object, py::handle bia
   const py::object result = y.object();
   if (!return_preactivation) return result;
   return py::make_tuple(result, keep ? preactivation.object() : result);
-}
-
-// A gradient buffer of the caller, in the dtype of the parameter or float32; fresh where None.
-Output gradient_buffer(Call& call, const Input& like, py::handle out,
-                       std::initializer_list<int64_t> shape, const char* name, bool accumulate) {
-  const std::span<const int64_t> wanted(shape.begin(), shape.size());
-  if (out.is_none()) {
-    if (accumulate) bind::fail_value(name, "accumulate=True needs a buffer to add to");
-    return Output(call, like, wanted, like->dtype);
-  }
-  const Input given(call, out, name);
-  given.require_dtype({like->dtype, DType::f32});
-  return Output(call, like, out, wanted, given->dtype, name);
 }
 
 // Through the activation, into memory of the call.

@@ -13,11 +13,15 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_runtime(m);
   pyllm::bind_cuda::bind_device_array(m);
   pyllm::bind_cuda::bind_activation(m);
+  pyllm::bind_cuda::bind_cross_entropy(m);
   pyllm::bind_cuda::bind_dropout(m);
+  pyllm::bind_cuda::bind_embedding(m);
   pyllm::bind_cuda::bind_glu(m);
   pyllm::bind_cuda::bind_linear(m);
+  pyllm::bind_cuda::bind_linear_cross_entropy(m);
   pyllm::bind_cuda::bind_matmul(m);
   pyllm::bind_cuda::bind_norm(m);
   pyllm::bind_cuda::bind_optim(m);
+  pyllm::bind_cuda::bind_rotary(m);
   pyllm::bind_cuda::bind_softmax(m);
 }

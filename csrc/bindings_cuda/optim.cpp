@@ -1,68 +1,91 @@
-// Optimizer steps, in place.
+// Optimizer steps, in place, and the sum of squares that clipping takes.
+#include <vector>
+
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
+#include "bindings_cuda/optim_buffers.h"
 #include "bindings_cuda/rows.h"
 
 namespace pyllm::bind_cuda {
 namespace {
 
-[[noreturn]] void not_implemented(const char* what) {
-  PyErr_SetString(PyExc_NotImplementedError, what);
-  throw py::error_already_set();
-}
-
-void require_fraction(double value, const char* name) {
-  if (value >= 0 && value < 1) return;
-  bind::fail_value(name, "expected 0 <= x < 1, got " + std::to_string(value));
-}
-
-// A float32 array of param's shape that the step changes.
-Input state(Call& call, py::handle object, const char* name, const Input& param) {
-  if (py::isinstance<py::tuple>(object)) {
-    not_implemented("block-wise states are kept on the CPU only; pass float32 moments");
-  }
-  Input made(call, object, name);
-  made.require_dtype({DType::f32}).require_same_shape(param).require_contiguous();
-  made.require_writable();
-  return made;
-}
-
-void adam(py::handle param_object, py::handle grad_object, py::handle exp_avg_object,
-          py::handle exp_avg_sq_object, double lr, double beta1, double beta2, double eps,
-          double weight_decay, int64_t step, py::handle max_exp_avg_sq, double grad_scale,
-          py::handle master_object, bool decoupled) {
-  if (!max_exp_avg_sq.is_none()) {
-    not_implemented("max_exp_avg_sq: AMSGrad has no CUDA kernel; train on the CPU, or without it");
-  }
-  Call call(param_object, "param");
-  const Input param(call, param_object, "param"), grad(call, grad_object, "grad");
-  require_kernel_float(param).require_ndim(1).require_contiguous().require_writable();
-  grad.require_same_shape(param).require_contiguous();
-  if (grad->dtype != DType::f32) grad.require_dtype({param->dtype});
-  const Input exp_avg = state(call, exp_avg_object, "exp_avg", param);
-  const Input exp_avg_sq = state(call, exp_avg_sq_object, "exp_avg_sq", param);
-  AdamWTensor tensor{
-      param->data, grad->data,   exp_avg.view().as<float>(), exp_avg_sq.view().as<float>(),
-      nullptr,     param->size()};
-  std::unique_ptr<Input> master;
-  if (!master_object.is_none()) {
-    if (size_of(param->dtype) != 2) {
-      bind::fail_value("master", "only 16-bit parameters have one, param is " +
-                                     std::string(name_of(param->dtype)));
-    }
-    master = std::make_unique<Input>(state(call, master_object, "master", param));
-    tensor.master = master->view().as<float>();
-  }
+void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_avg_sq, double lr,
+          double beta1, double beta2, double eps, double weight_decay, int64_t step,
+          py::handle max_exp_avg_sq, double grad_scale, py::handle master, bool decoupled) {
+  Call call(param, "param");
+  OptimizerBuffers buffers(call, param, grad, master);
+  const OptimizerState first = buffers.state(exp_avg, "exp_avg");
+  const OptimizerState second = buffers.state(exp_avg_sq, "exp_avg_sq");
+  const OptimizerState largest = buffers.optional_state(max_exp_avg_sq, "max_exp_avg_sq");
   require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
   if (step < 1) bind::fail_value("step", "counted from 1, got " + std::to_string(step));
+  AdamWTensor tensor{};
   AdamWStep args{};
-  args.tensors = &tensor, args.count = 1;
-  args.grad_factor = grad_scale;
+  buffers.fill(tensor, args, grad_scale);
+  tensor.exp_avg = first.values, tensor.exp_avg_scale = first.scale;
+  tensor.exp_avg_sq = second.values, tensor.exp_avg_sq_scale = second.scale;
+  tensor.max_exp_avg_sq = largest.values, tensor.max_exp_avg_sq_scale = largest.scale;
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
   args.weight_decay = weight_decay, args.step = step, args.decoupled = decoupled;
-  args.param_dtype = code_of(param->dtype), args.grad_dtype = code_of(grad->dtype);
   call.launch(&pyllm_cuda_adamw_step, args);
   call.finish();
+}
+
+void sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double lr, double momentum,
+         double dampening, double weight_decay, bool nesterov, bool first, double grad_scale,
+         py::handle master) {
+  Call call(param, "param");
+  OptimizerBuffers buffers(call, param, grad, master);
+  const OptimizerState buffer = buffers.optional_state(momentum_buffer, "momentum_buffer");
+  if (momentum_buffer.is_none() && (momentum != 0 || nesterov)) {
+    bind::fail_value("momentum_buffer", "momentum and Nesterov's step need one");
+  }
+  SgdTensor tensor{};
+  SgdStep args{};
+  buffers.fill(tensor, args, grad_scale);
+  tensor.momentum_buffer = buffer.values, tensor.momentum_buffer_scale = buffer.scale;
+  args.lr = lr, args.momentum = momentum, args.dampening = dampening;
+  args.weight_decay = weight_decay, args.nesterov = nesterov, args.first = first;
+  call.launch(&pyllm_cuda_sgd_step, args);
+  call.finish();
+}
+
+void lion(py::handle param, py::handle grad, py::handle exp_avg, double lr, double beta1,
+          double beta2, double weight_decay, double grad_scale, py::handle master) {
+  Call call(param, "param");
+  OptimizerBuffers buffers(call, param, grad, master);
+  const OptimizerState moment = buffers.state(exp_avg, "exp_avg");
+  require_fraction(beta1, "beta1"), require_fraction(beta2, "beta2");
+  LionTensor tensor{};
+  LionStep args{};
+  buffers.fill(tensor, args, grad_scale);
+  tensor.exp_avg = moment.values, tensor.exp_avg_scale = moment.scale;
+  args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.weight_decay = weight_decay;
+  call.launch(&pyllm_cuda_lion_step, args);
+  call.finish();
+}
+
+// A number for the host, so it waits for the device.
+double square_sum(py::handle object) {
+  Call call(object, "x");
+  const Input x(call, object, "x");
+  require_kernel_float(x).require_contiguous();
+  constexpr int64_t kPart = 65536;
+  const GradientTensor tensor{x->data, x->size(), code_of(x->dtype)};
+  GradientNorm args{};
+  args.tensors = &tensor, args.count = 1;
+  const int64_t parts = (x->size() + kPart - 1) / kPart;
+  args.partial = call.workspace_of<double>(parts > 0 ? parts : 1);
+  args.norm = call.workspace_of<float>(1);
+  call.launch(&pyllm_cuda_gradient_norm, args);
+  float norm = 0;
+  call.run([&](cudaStream_t stream) {
+    const cudaError_t error =
+        cudaMemcpyAsync(&norm, args.norm, sizeof norm, cudaMemcpyDeviceToHost, stream);
+    return error != cudaSuccess ? error : cudaStreamSynchronize(stream);
+  });
+  call.finish();
+  return static_cast<double>(norm) * norm;
 }
 
 }  // namespace
@@ -73,6 +96,14 @@ void bind_optim(py::module_& m) {
         py::arg("exp_avg_sq"), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
         py::arg("weight_decay"), py::arg("step"), py::arg("max_exp_avg_sq") = none,
         py::arg("grad_scale") = 1.0, py::arg("master") = none, py::arg("decoupled") = false);
+  m.def("sgd_step", &sgd, py::arg("param"), py::arg("grad"), py::arg("momentum_buffer"),
+        py::arg("lr"), py::arg("momentum"), py::arg("dampening"), py::arg("weight_decay"),
+        py::arg("nesterov"), py::arg("first"), py::arg("grad_scale") = 1.0,
+        py::arg("master") = none);
+  m.def("lion_step", &lion, py::arg("param"), py::arg("grad"), py::arg("exp_avg"), py::arg("lr"),
+        py::arg("beta1"), py::arg("beta2"), py::arg("weight_decay"), py::arg("grad_scale") = 1.0,
+        py::arg("master") = none);
+  m.def("sum_of_squares", &square_sum, py::arg("x"));
 }
 
 }  // namespace pyllm::bind_cuda

@@ -20,7 +20,8 @@ DEVICE_DTYPES = [name for name in DTYPES if name != "float64"]
 
 def pytest_generate_tests(metafunc):
     """`dtype`, `backend`, or both: the storage types that each back end has."""
-    names = [name for name in ("backend", "dtype") if name in metafunc.fixturenames]
+    own = {m.args[0] for m in metafunc.definition.iter_markers("parametrize")}
+    names = [n for n in ("backend", "dtype") if n in metafunc.fixturenames and n not in own]
     if names == ["dtype"]:
         metafunc.parametrize("dtype", DTYPES.values(), ids=DTYPES.keys(), indirect=True)
     elif names == ["backend"]:

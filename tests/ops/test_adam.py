@@ -48,7 +48,7 @@ def test_float64(rng):
     np.testing.assert_allclose(p, expected, rtol=1e-13)
 
 
-def test_amsgrad_never_forgets_a_large_gradient(rng):
+def test_amsgrad_never_forgets_a_large_gradient(backend, rng):
     p, m, v, largest = np.zeros((4, 50), np.float32)
     settings = {"lr": 0.1, "beta2": 0.9, "max_exp_avg_sq": largest}
     ops.adam_step(p, np.full(50, 100, np.float32), m, v, step=1, **settings)
@@ -72,7 +72,7 @@ def test_bfloat16_follows_its_master(backend, rng):
 
 
 @given(st.integers(0, 200_000), st.integers(0, 99))
-def test_sum_of_squares(n, seed):
+def test_sum_of_squares(backend, n, seed):
     x = np.random.default_rng(seed).normal(size=n).astype(np.float32)
     expected = (x.astype(np.float64) ** 2).sum()
     assert ops.sum_of_squares(x) == pytest.approx(expected, rel=1e-6)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference import cross_entropy as reference
 from tests.tolerance import TINY, assert_close, compute_roundoff, roundoff
 
@@ -55,7 +55,7 @@ def check_gradient(got, logits, targets, reduction, options):
 @reductions
 @pytest.mark.parametrize("kind", ["plain", "weighted", "all"])
 @pytest.mark.parametrize("shape", [(1, 1), (7, 65), (3, 5, 40), (4, 5003)])
-def test_forward_and_backward(isa, dtype, reduction, kind, shape, rng):
+def test_forward_and_backward(backend, dtype, reduction, kind, shape, rng):
     logits, targets, weight = problem(rng, shape, dtype)
     targets.flat[0] = shape[-1] - 1
     options = options_of(kind, weight)
@@ -90,7 +90,7 @@ def test_gradient_by_differences(reduction, kind, rng):
     reduction=st.sampled_from(REDUCTIONS),
     data=st.data(),
 )
-def test_any_layout(rows, classes, reduction, data):
+def test_any_layout(backend, rows, classes, reduction, data):
     rng = np.random.default_rng(1)
     shape = [*rows, classes]
     order = data.draw(st.permutations(range(len(shape))))
@@ -112,7 +112,7 @@ def test_any_layout(rows, classes, reduction, data):
 
 
 @reductions
-def test_all_ignored(reduction, rng):
+def test_all_ignored(backend, reduction, rng):
     logits = np.full((3, 5), np.nan, np.float32)
     targets = np.full(3, 7)
     options = {"ignore_index": 7, "reduction": reduction, "label_smoothing": 0.1}
@@ -122,7 +122,7 @@ def test_all_ignored(reduction, rng):
     assert (grad == 0).all()
 
 
-def test_ignore_index_may_be_a_class(rng):
+def test_ignore_index_may_be_a_class(backend, rng):
     logits, targets, _ = problem(rng, (6, 4), ignored=0)
     targets[:2] = 0
     options = {"ignore_index": 0}
@@ -130,7 +130,7 @@ def test_ignore_index_may_be_a_class(rng):
     check_loss(loss, logits, targets, "mean", options)
 
 
-def test_infinite_logits():
+def test_infinite_logits(backend):
     inf, nan = np.inf, np.nan
     logits = np.array(
         [[-inf, 0, 0], [0, -inf, 0], [-inf] * 3, [inf, 0, 0], [nan, 0, 0], [3e38, 0, -3e38]],
@@ -147,7 +147,7 @@ def test_infinite_logits():
     assert np.isnan(grad[4]).all()
 
 
-def test_the_maximum_may_come_late(rng):
+def test_the_maximum_may_come_late(backend, rng):
     """Blocks of rising maxima: the sum so far is rescaled."""
     logits = np.linspace(-200, 200, 9001, dtype=np.float32)[None]
     for row in (logits, logits[:, ::-1].copy()):
@@ -155,7 +155,7 @@ def test_the_maximum_may_come_late(rng):
         check_loss(loss, row, np.array([4500]), "mean", {})
 
 
-def test_gradient_in_place(rng):
+def test_gradient_in_place(backend, rng):
     logits, targets, _ = problem(rng, (9, 33))
     _, lse = ops.cross_entropy(logits, targets, return_lse=True)
     expected = ops.cross_entropy_backward(0.5, logits, targets, lse)

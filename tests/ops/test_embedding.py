@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 
 
 @given(
@@ -22,7 +22,7 @@ def test_forward_and_backward(entries, width, count, seed):
     np.testing.assert_array_equal(ops.embedding_backward(grad, ids, entries), expected)
 
 
-def test_storage_types(dtype, isa, rng):
+def test_storage_types(backend, dtype, rng):
     weight = rng.normal(size=(11, 37)).astype(dtype)
     ids = rng.integers(0, 11, 50)
     got = ops.embedding(ids, weight)
@@ -36,7 +36,7 @@ def test_storage_types(dtype, isa, rng):
     np.testing.assert_array_equal(got.astype(np.float64), expected)
 
 
-def test_accumulates_into_a_buffer_of_float32(dtype, rng):
+def test_accumulates_into_a_buffer_of_float32(backend, dtype, rng):
     if dtype == np.float64:
         return
     grad, ids = rng.integers(-3, 4, (8, 5)).astype(dtype), np.arange(8) % 3
@@ -46,7 +46,7 @@ def test_accumulates_into_a_buffer_of_float32(dtype, rng):
     np.testing.assert_array_equal(buffer, once + 7)
 
 
-def test_padding_counts_for_nothing(rng):
+def test_padding_counts_for_nothing(backend, rng):
     grad, ids = np.ones((6, 4), np.float32), np.array([0, 1, 2, 1, 0, 0])
     got = ops.embedding_backward(grad, ids, 3, padding_idx=0)
     np.testing.assert_array_equal(got[:, 0], [0, 2, 1])
@@ -63,7 +63,7 @@ def test_same_at_any_thread_count(threads, rng):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_strided_ids(rng):
+def test_strided_ids(backend, rng):
     weight = rng.normal(size=(9, 4)).astype(np.float32)
     ids = rng.integers(0, 9, (6, 8))[::2, ::-3].T
     np.testing.assert_array_equal(ops.embedding(ids, weight), weight[ids])

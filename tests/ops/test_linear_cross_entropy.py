@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import memory, ops
+from pyllm import memory
+from tests.backends import ops
 from tests.reference import cross_entropy as reference
 from tests.tolerance import compute_roundoff, roundoff
 
@@ -44,7 +45,7 @@ def check(got, hidden, weight, targets, bias, dtype, scale=1.0, **options):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("full", [False, True], ids=["plain", "all options"])
-def test_matches_the_reference(isa, dtype, reduction, full, rng):
+def test_matches_the_reference(backend, dtype, reduction, full, rng):
     hidden, weight, targets, bias = problem(rng, (3, 9), 50, 24, dtype)
     options = {"reduction": reduction}
     if full:
@@ -99,7 +100,7 @@ def test_gradient_by_differences(rng):
     width=st.integers(0, 9),
     data=st.data(),
 )
-def test_any_layout(rows, classes, width, data):
+def test_any_layout(backend, rows, classes, width, data):
     rng = np.random.default_rng(2)
     hidden, weight, targets, _ = problem(rng, (*rows,), classes, max(width, 1))
     hidden = np.repeat(hidden, 2, axis=0)[::2] if rows else hidden
@@ -110,7 +111,7 @@ def test_any_layout(rows, classes, width, data):
     check(got, hidden, weight, targets, None, np.float32, reduction="sum")
 
 
-def test_shifted_sequences_need_no_copy(rng):
+def test_shifted_sequences_need_no_copy(backend, rng):
     hidden, weight, _, bias = problem(rng, (3, 8), 30, 12)
     targets = rng.integers(0, 30, (3, 8))
     views = hidden[:, :-1], weight, targets[:, 1:]
@@ -118,7 +119,7 @@ def test_shifted_sequences_need_no_copy(rng):
     check(got, *views, bias, np.float32)
 
 
-def test_accumulates(rng):
+def test_accumulates(backend, rng):
     hidden, weight, targets, bias = problem(rng, (7,), 11, 5)
     fresh = ops.linear_cross_entropy_forward_backward(hidden, weight, targets, bias=bias)
     dweight, dbias = np.ones_like(weight), np.ones_like(bias)

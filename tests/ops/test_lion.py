@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pyllm import ops
+from tests.backends import ops
 
 
 @pytest.mark.parametrize("n", [0, 1, 15, 1000, 40_000])
-def test_steps(n, isa, rng):
+def test_steps(backend, n, rng):
     lr, beta1, beta2, decay = 0.05, 0.9, 0.99, 0.1
     p = rng.normal(size=n).astype(np.float32)
     m = np.zeros(n, np.float32)
@@ -27,7 +27,7 @@ def test_steps(n, isa, rng):
     np.testing.assert_allclose(m, moment, atol=20 * 2.0**-24)
 
 
-def test_signs(isa):
+def test_signs(backend):
     p = np.zeros(5, np.float32)
     gradient = np.array([0, -0.0, 3, -1e-30, np.nan], np.float32)
     ops.lion_step(p, gradient, np.zeros(5, np.float32), lr=0.5)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference.rotary import rotary as reference
 from tests.tolerance import assert_close
 
@@ -14,7 +14,7 @@ layouts = pytest.mark.parametrize("interleaved", [False, True])
 
 @layouts
 @pytest.mark.parametrize("half", [0, 1, 8, 19])
-def test_forward_and_backward(isa, dtype, interleaved, half, rng):
+def test_forward_and_backward(backend, dtype, interleaved, half, rng):
     x = rng.normal(size=(2, 7, 3, 40)).astype(dtype)
     cos, sin = ops.rotary_cache(20, 2 * half, dtype=np.float64 if dtype == np.float64 else "f4")
     positions = rng.integers(0, 20, (2, 7))
@@ -28,7 +28,7 @@ def test_forward_and_backward(isa, dtype, interleaved, half, rng):
 
 @layouts
 @given(data=st.data())
-def test_shapes_and_strides(interleaved, data):
+def test_shapes_and_strides(backend, interleaved, data):
     shape = [data.draw(st.integers(0, 4)) for _ in range(3)] + [data.draw(st.integers(1, 20))]
     order = data.draw(st.permutations(range(3)))
     x = np.random.default_rng(0).normal(size=shape).transpose(*order, 3).astype(np.float32)

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pyllm import ops
+from tests.backends import ops
 
 
 def reference(p, gradients, *, lr, momentum, dampening, weight_decay, nesterov, scale):
@@ -22,7 +22,7 @@ def reference(p, gradients, *, lr, momentum, dampening, weight_decay, nesterov, 
     ("momentum", "dampening", "nesterov"),
     [(0.0, 0.0, False), (0.9, 0.0, False), (0.9, 0.3, False), (0.9, 0.0, True)],
 )
-def test_steps(n, momentum, dampening, nesterov, isa, rng):
+def test_steps(backend, n, momentum, dampening, nesterov, rng):
     settings = {"lr": 0.05, "momentum": momentum, "dampening": dampening}
     settings |= {"nesterov": nesterov, "weight_decay": 0.1}
     p = rng.normal(size=n).astype(np.float32)
@@ -38,7 +38,7 @@ def test_steps(n, momentum, dampening, nesterov, isa, rng):
 
 
 @pytest.mark.parametrize("storage", [ml_dtypes.bfloat16, np.float16])
-def test_sixteen_bits_follow_their_master(storage, rng):
+def test_sixteen_bits_follow_their_master(backend, storage, rng):
     exact = rng.normal(size=500).astype(np.float32)
     master, p = exact.copy(), exact.astype(storage)
     for _ in range(30):

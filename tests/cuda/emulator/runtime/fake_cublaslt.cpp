@@ -25,6 +25,7 @@ struct Layout {
 struct Descriptor {
   int32_t transpose[2] = {0, 0};
   uint32_t epilogue = 1;
+  int32_t pointer_mode = 0;  // factors on the host, or (1) on the device
   const void* bias = nullptr;
 };
 struct Preference {
@@ -135,6 +136,10 @@ int cublasLtMatmulDescSetAttribute(void* p, int attribute, const void* value, si
   auto& d = *static_cast<Descriptor*>(p);
   if ((attribute == 3 || attribute == 4) && bytes == sizeof(int32_t)) {
     std::memcpy(&d.transpose[attribute - 3], value, bytes);
+    return kSuccess;
+  }
+  if (attribute == 2 && bytes == sizeof d.pointer_mode) {
+    std::memcpy(&d.pointer_mode, value, bytes);
     return kSuccess;
   }
   if (attribute == 7 && bytes == sizeof d.epilogue) {
