@@ -38,6 +38,13 @@ class Products {
  private:
   void run(const CudaProduct& p) {
     if (p.m == 0 || p.n == 0) return;
+    if (p.k == 0) {  // of logits from no features, which start from zero
+      Array zeros;
+      zeros.data = p.c, zeros.dtype = dtype_of_code(p.c_dtype), zeros.ndim = 2;
+      zeros.shape = {p.m, p.n}, zeros.strides = {p.c_row_stride, 1};
+      call_.fill(zeros, 0);
+      return;
+    }
     const auto matrix = [](const void* data, int32_t dtype, int64_t rows, int64_t columns,
                            int64_t stride) {
       return Matrices{const_cast<void*>(data), dtype_of_code(dtype), rows, columns, stride, 1, 0};
@@ -84,7 +91,7 @@ struct Problem {
     const Array weights = in_rows(weight.view());
     args.hidden = states.data, args.hidden_row_stride = states.stride;
     args.weight = weights.data, args.weight_row_stride = weights.strides[0];
-    args.rows = states.rows, args.width = states.n;
+    args.width = states.n;
     args.losses =
         loss.per_row() ? result.view().as<float>() : call.workspace_of<float>(loss.rows());
     args.gradient_dtype = args.dtype, args.grad_scale = 1.0f;

@@ -73,7 +73,7 @@ double square_sum(py::handle object) {
   constexpr int64_t kPart = 65536;
   const GradientTensor tensor{x->data, x->size(), code_of(x->dtype)};
   GradientNorm args{};
-  args.tensors = &tensor, args.count = 1;
+  args.tensors = &tensor, args.count = 1, args.max_norm = 1;
   const int64_t parts = (x->size() + kPart - 1) / kPart;
   args.partial = call.workspace_of<double>(parts > 0 ? parts : 1);
   args.norm = call.workspace_of<float>(1);

@@ -18,7 +18,11 @@ Array with_axis_last(const Array& a, int axis) {
 // Nothing where no one stride leads from each row to the next.
 std::optional<Rows> as_rows(const Array& a) {
   Rows r{a.data, 1, a.ndim > 0 ? a.shape[a.ndim - 1] : 1, 0};
-  if (a.size() == 0) return Rows{a.data, r.n > 0 ? 0 : 1, r.n, std::max<int64_t>(r.n, 1)};
+  if (a.size() == 0) {
+    for (int i = 0; i + 1 < a.ndim; ++i) r.rows *= a.shape[i];
+    r.stride = std::max<int64_t>(r.n, 1);
+    return r;
+  }
   if (r.n > 1 && a.strides[a.ndim - 1] != 1) return std::nullopt;
   bool first = true;
   int64_t expected = 0;
