@@ -7,6 +7,7 @@
 #include "activation.h"
 #include "adamw.h"
 #include "attention.h"
+#include "attention_decode.h"
 #include "copy.h"
 #include "cross_entropy.h"
 #include "dropout.h"
@@ -26,6 +27,8 @@ cudaError_t pyllm_cuda_activation_backward(const ActivationBackward*, cudaStream
 cudaError_t pyllm_cuda_adamw_step(const AdamWStep*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_forward(const Attention*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_backward(const AttentionBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_attention_bias_backward(const AttentionBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_attention_decode(const AttentionDecode*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_totals(const CrossEntropyTotals*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_forward(const CrossEntropyForward*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_reduce(const CrossEntropyReduce*, cudaStream_t);
