@@ -28,6 +28,14 @@ def compute_roundoff(dtype) -> float:
     return roundoff(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
+def stored_weights(backend, dtype) -> float:
+    """Roundings of the compute type that three of 16-bit storage are worth: tensor cores take the
+    weights of attention and their gradients in the type of its arrays."""
+    if backend is None or backend.startswith("cpu") or np.dtype(dtype).itemsize != 2:
+        return 0.0
+    return 3.1 * roundoff(dtype) / compute_roundoff(dtype)
+
+
 def assert_close(got, expected, *, ops: float, scale=None, dtype=None):
     """|got - expected| <= (ops units of the compute type + one rounding to storage) * scale.
 

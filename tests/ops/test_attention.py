@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import memory, ops
+from pyllm import memory
+from tests.backends import ops
 from tests.reference import attention as reference
 from tests.reference import philox
-from tests.tolerance import assert_close
+from tests.tolerance import assert_close, stored_weights
 
 GRADIENTS = ("dq", "dk", "dv", "dbias")
 
@@ -45,14 +46,15 @@ def all_results(query, key, value, grad, **options):
     return got, expected, reference.scales(query, key, value, grad, **options)
 
 
-def check(query, key, value, grad, **options):
+def check(query, key, value, grad, backend=None, **options):
     got, expected, scale = all_results(query, key, value, grad, **options)
     longest = max(query.shape[1], key.shape[1], query.shape[3], value.shape[3], 1)
     for name, result in got.items():
         if expected[name] is None:
             assert result is None
             continue
-        assert_close(result, expected[name], ops=12 + 2 * longest**0.5, scale=scale[name])
+        count = 12 + 2 * longest**0.5 + stored_weights(backend, result.dtype)
+        assert_close(result, expected[name], ops=count, scale=scale[name])
 
 
 @pytest.mark.parametrize(
@@ -67,9 +69,9 @@ def check(query, key, value, grad, **options):
         ((1, 300, 300, 1, 1, 8), {"window": (70, None), "causal": True}),
     ],
 )
-def test_against_reference(isa, dtype, shape, options, rng):
+def test_against_reference(backend, dtype, shape, options, rng):
     query, key, value, grad = inputs(rng, *shape, dtype=dtype)
-    check(query, key, value, grad, **options)
+    check(query, key, value, grad, backend, **options)
 
 
 @st.composite
@@ -100,7 +102,7 @@ def problems(draw):
 
 
 @given(problem=problems(), seed=st.integers(0, 2**32 - 1))
-def test_any_combination_of_options(problem, seed):
+def test_any_combination_of_options(backend, problem, seed):
     shape, options = problem
     rng = np.random.default_rng(seed)
     if options["bias"] is not None:
@@ -109,7 +111,7 @@ def test_any_combination_of_options(problem, seed):
         options["alibi_slopes"] = rng.random(options["alibi_slopes"], np.float32)
     if options["key_padding_mask"] is not None:
         options["key_padding_mask"] = rng.random(options["key_padding_mask"]) < 0.8
-    check(*inputs(rng, *shape), **options)
+    check(*inputs(rng, *shape), backend, **options)
 
 
 def test_gradient_by_differences(rng):
@@ -146,14 +148,16 @@ def test_gradient_by_differences(rng):
 
 @pytest.mark.parametrize("kv_heads", [1, 3])
 @pytest.mark.parametrize("lengths", [([5, 0, 90, 1], [5, 3, 90, 0]), ([64, 65], [130, 40])])
-def test_packed_sequences(kv_heads, lengths, rng):
+def test_packed_sequences(backend, kv_heads, lengths, rng):
     lengths_q, lengths_k = lengths
     cu_q, cu_k = (np.cumsum([0, *n]).astype(np.int32) for n in lengths)
     query, key, value, grad = inputs(rng, 1, cu_q[-1], cu_k[-1], 3, kv_heads, 12)
     query, key, value, grad = query[0], key[0], value[0], grad[0]
     bias = rng.normal(size=(len(lengths_q), 1, max(lengths_q), max(lengths_k))).astype(np.float32)
     options = {"causal": True, "window": (50, None), "alibi_slopes": np.ones(3, np.float32) / 8}
-    packed = {"cu_seqlens_q": cu_q, "cu_seqlens_k": cu_k.astype(np.int64), "bias": bias}
+    if backend.startswith("cpu"):  # the CUDA kernels read both as one dtype
+        cu_k = cu_k.astype(np.int64)
+    packed = {"cu_seqlens_q": cu_q, "cu_seqlens_k": cu_k, "bias": bias}
     out, lse = ops.attention(query, key, value, return_lse=True, **packed, **options)
     assert lse.shape == (3, cu_q[-1])
     dq, dk, dv, dbias = ops.attention_backward(
@@ -174,7 +178,7 @@ def test_packed_sequences(kv_heads, lengths, rng):
         np.testing.assert_allclose(inside, got["dbias"], **close)
 
 
-def test_rows_without_keys_give_zeros(isa, dtype, rng):
+def test_rows_without_keys_give_zeros(backend, dtype, rng):
     query, key, value, grad = inputs(rng, 2, 40, 20, 2, 1, 8, dtype=dtype)
     mask = np.ones((2, 20), bool)
     mask[1] = False
@@ -196,7 +200,7 @@ def test_rows_without_keys_give_zeros(isa, dtype, rng):
     assert all((g == 0).all() for g in gradients)
 
 
-def test_what_lies_in_padding_does_not_matter(rng):
+def test_what_lies_in_padding_does_not_matter(backend, rng):
     query, key, value, grad = inputs(rng, 1, 9, 100, 2, 2, 8)
     mask = rng.random((1, 100)) < 0.6
     results = []
@@ -224,7 +228,7 @@ def test_special_values(rng):
     np.testing.assert_allclose(out[0, :, 0], value[0, best, 0], rtol=1e-6)
 
 
-def test_slices_of_packed_buffers(rng):
+def test_slices_of_packed_buffers(backend, rng):
     batch, t, heads, kv_heads, dim = 2, 40, 4, 2, 8
     packed = rng.normal(size=(batch, t, heads + 2 * kv_heads, dim)).astype(np.float32)
     query, key, value = np.split(packed, [heads, heads + kv_heads], axis=2)
@@ -271,7 +275,7 @@ def test_same_bits_at_any_thread_count(threads, rng):
     assert len(set(results)) == 1
 
 
-def test_dropout_follows_the_documented_stream(isa, rng):
+def test_dropout_follows_the_documented_stream(backend, rng):
     batch, t, heads = 2, 6, 3
     query, key, _, _ = inputs(rng, batch, t, t, heads, heads, 4)
     value = np.broadcast_to(np.eye(t, dtype=np.float32)[None, :, None], (batch, t, heads, t))
