@@ -18,8 +18,16 @@ from pyllm.kernels.triton.activation import (
     swiglu,
     swiglu_backward,
 )
+from pyllm.kernels.triton.attention import attention, attention_backward
+from pyllm.kernels.triton.cross_entropy import cross_entropy, cross_entropy_backward
 from pyllm.kernels.triton.dropout import dropout, dropout_backward
+from pyllm.kernels.triton.histogram import histogram
+from pyllm.kernels.triton.linear_cross_entropy import (
+    linear_cross_entropy,
+    linear_cross_entropy_forward_backward,
+)
 from pyllm.kernels.triton.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+from pyllm.kernels.triton.optim import adam_step, lion_step, sgd_step
 from pyllm.kernels.triton.rotary import rotary, rotary_backward
 from pyllm.kernels.triton.softmax import (
     log_softmax,
@@ -29,14 +37,23 @@ from pyllm.kernels.triton.softmax import (
 )
 
 __all__ = [
+    "adam_step",
+    "attention",
+    "attention_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
     "dropout",
     "dropout_backward",
     "geglu",
     "geglu_backward",
     "gelu",
     "gelu_backward",
+    "histogram",
     "layer_norm",
     "layer_norm_backward",
+    "linear_cross_entropy",
+    "linear_cross_entropy_forward_backward",
+    "lion_step",
     "log_softmax",
     "log_softmax_backward",
     "relu",
@@ -45,6 +62,7 @@ __all__ = [
     "rms_norm_backward",
     "rotary",
     "rotary_backward",
+    "sgd_step",
     "silu",
     "silu_backward",
     "softmax",

@@ -132,11 +132,11 @@ FORWARD_TILES = [
 ]
 # One tile size in backward: the sums of a bias depend on it.
 BACKWARD_TILES = [triton.Config({"ELEMENTS": 2048}, num_warps=n) for n in (8, 4)]
-KEY = ["C", "KIND", "n"]
-FORWARD = Tuned(activation_forward_kernel, FORWARD_TILES, key=KEY)
-BACKWARD = Tuned(activation_backward_kernel, BACKWARD_TILES, key=KEY)
-GLU_FORWARD = Tuned(glu_forward_kernel, FORWARD_TILES, key=KEY)
-GLU_BACKWARD = Tuned(glu_backward_kernel, BACKWARD_TILES, key=KEY)
+KEY = ["C", "KIND"]
+FORWARD = Tuned(activation_forward_kernel, FORWARD_TILES, KEY, writes=["y"])
+BACKWARD = Tuned(activation_backward_kernel, BACKWARD_TILES, KEY, writes=["dx"])
+GLU_FORWARD = Tuned(glu_forward_kernel, FORWARD_TILES, KEY, writes=["y"])
+GLU_BACKWARD = Tuned(glu_backward_kernel, BACKWARD_TILES, KEY, writes=["dgate", "dup"])
 
 
 class _Cut:

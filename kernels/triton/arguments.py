@@ -127,11 +127,14 @@ def apart(out, name, inputs, same_is_fine=False):
             raise ValueError(f"{name}: overlaps the memory of {other}")
 
 
+def _width(x, axis=0):
+    """Elements from the first to the last along the axes from `axis` on."""
+    return 1 + sum((n - 1) * s for n, s in zip(x.shape[axis:], x.stride()[axis:], strict=True))
+
+
 def _extent(x):
-    if x.numel() == 0:
-        return 0, 0
-    last = sum((n - 1) * s for n, s in zip(x.shape, x.stride(), strict=True))
-    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()
+    size = _width(x) * x.element_size() if x.numel() else 0
+    return x.data_ptr(), x.data_ptr() + size
 
 
 def _touch(a, b):
@@ -140,14 +143,19 @@ def _touch(a, b):
 
 
 def _in_columns_apart(a, b):
-    """Do two tensors of one shape and strides lie in different columns of one buffer's rows?"""
-    if a.ndim < 2 or (a.shape, a.stride(), a.dtype) != (b.shape, b.stride(), b.dtype):
+    """Do two tensors lie in different columns of the rows of one buffer?"""
+    if a.ndim != b.ndim or a.dtype != b.dtype:
         return False
-    width, pitch = a.shape[-1], a.stride(-2)
-    if a.stride(-1) != 1 or pitch < width or any(s % pitch for s in a.stride()[:-1]):
-        return False
-    column = (b.data_ptr() - a.data_ptr()) // a.element_size() % pitch
-    return column >= width and pitch - column >= width
+    distance = (b.data_ptr() - a.data_ptr()) // a.element_size()
+    for axis in range(a.ndim - 1):
+        pitch = a.stride(axis)
+        outer = (*a.stride()[:axis], *b.stride()[:axis])
+        if pitch <= 0 or b.stride(axis) != pitch or any(s % pitch for s in outer):
+            continue
+        first, second = (_width(x, axis + 1) for x in (a, b))
+        if first <= distance % pitch <= pitch - second:
+            return True
+    return False
 
 
 def rows(x):

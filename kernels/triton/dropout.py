@@ -40,6 +40,7 @@ KERNEL = Tuned(
     dropout_kernel,
     [triton.Config({"ELEMENTS": e}, num_warps=w) for e, w in ((1024, 4), (2048, 4), (2048, 8))],
     key=["RESIDUAL"],
+    writes=["y"],
 )
 
 

@@ -198,9 +198,9 @@ def norm_backward_columns_kernel(
         tl.store(dbias + at, bias_sum, mask=i < n)
 
 
-FORWARD = Tuned(norm_forward_kernel, warps(8, 4, 16), key=["N", "LAYER", "RESIDUAL"])
-BACKWARD = Tuned(norm_backward_kernel, warps(8, 4, 16), key=["N", "LAYER"])
-BACKWARD_LONG = Tuned(norm_backward_long_kernel, warps(8, 16), key=["N", "LAYER"])
+FORWARD = Tuned(norm_forward_kernel, warps(8, 4, 16), key=["N", "LAYER", "RESIDUAL"], writes=["y"])
+BACKWARD = Tuned(norm_backward_kernel, warps(8, 4, 16), key=["N", "LAYER"], writes=["dx"])
+BACKWARD_LONG = Tuned(norm_backward_long_kernel, warps(8, 16), key=["N", "LAYER"], writes=["dx"])
 BACKWARD_COLUMNS = Tuned(norm_backward_columns_kernel, warps(4, 8), key=["LAYER"])
 
 

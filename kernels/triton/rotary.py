@@ -63,7 +63,7 @@ def rotary_kernel(
 
 
 # Memory-bound with little work a token: few warps, more where there are many heads.
-KERNEL = Tuned(rotary_kernel, warps(4, 2, 8), key=["HEADS", "HALF", "INTERLEAVED"])
+KERNEL = Tuned(rotary_kernel, warps(4, 2, 8), key=["HEADS", "HALF", "INTERLEAVED"], writes=["y"])
 
 
 def _positions(positions, x, length):

@@ -139,8 +139,10 @@ def softmax_backward_kernel(
             tl.store(at, narrow(result * inverse, dx.dtype.element_ty), mask=inside)
 
 
-FORWARD = Tuned(softmax_forward_kernel, warps(8, 4, 16), key=["N", "R", "LOG", "MASKED"])
-BACKWARD = Tuned(softmax_backward_kernel, warps(8, 4, 16), key=["N", "R", "LOG"])
+FORWARD = Tuned(
+    softmax_forward_kernel, warps(8, 4, 16), key=["N", "R", "LOG", "MASKED"], writes=["y"]
+)
+BACKWARD = Tuned(softmax_backward_kernel, warps(8, 4, 16), key=["N", "R", "LOG"], writes=["dx"])
 
 
 def tile(M, n):

@@ -14,9 +14,16 @@ from triton.compiler import ASTSource
 from pyllm.kernels.triton.activation import BACKWARD as ACTIVATION_BACKWARD
 from pyllm.kernels.triton.activation import FORWARD as ACTIVATION_FORWARD
 from pyllm.kernels.triton.activation import GLU_BACKWARD, GLU_FORWARD
+from pyllm.kernels.triton.attention.backward import DELTA, DKDV, DQ
+from pyllm.kernels.triton.attention.dbias import DBIAS
+from pyllm.kernels.triton.attention.forward import FORWARD as ATTENTION_FORWARD
+from pyllm.kernels.triton.cross_entropy import BACKWARD as CROSS_ENTROPY_BACKWARD
+from pyllm.kernels.triton.cross_entropy import FORWARD as CROSS_ENTROPY_FORWARD
 from pyllm.kernels.triton.dropout import KERNEL as DROPOUT
+from pyllm.kernels.triton.histogram import KERNEL as HISTOGRAM
 from pyllm.kernels.triton.norm import BACKWARD as NORM_BACKWARD
 from pyllm.kernels.triton.norm import FORWARD as NORM_FORWARD
+from pyllm.kernels.triton.optim import ADAM, LION, SGD
 from pyllm.kernels.triton.rotary import KERNEL as ROTARY
 from pyllm.kernels.triton.softmax import BACKWARD as SOFTMAX_BACKWARD
 from pyllm.kernels.triton.softmax import FORWARD as SOFTMAX_FORWARD
@@ -164,8 +171,76 @@ def _rotary(storage):
         )  # fmt: skip
 
 
+def _cross_entropy(storage):
+    pointers = dict.fromkeys(("logits", "dlogits", "weight"), "storage") | {"targets": "i64"}
+    pointers |= dict.fromkeys(
+        ("loss_out", "lse_out", "weight_out", "lse_in", "grad", "weights"), "fp32"
+    )
+    options = {"WEIGHT": False, "SMOOTH": True, "N": 4096}
+    common = {"floats": ("smoothing", "z_loss")}
+    yield Specialisation("cross_entropy", CROSS_ENTROPY_FORWARD, pointers, storage, options,
+                         unused=("weight",), **common)  # fmt: skip
+    yield Specialisation("cross_entropy", CROSS_ENTROPY_BACKWARD, pointers, storage, options,
+                         unused=("weight",), ones=("grad_step",), **common)  # fmt: skip
+
+
+def _optim(storage):
+    pointers = {"param": "storage", "grad": "storage"}
+    pointers |= dict.fromkeys(("exp_avg", "exp_avg_sq", "buffer", "master"), "fp32")
+    master = storage != "fp32"
+    absent = () if master else ("master",)
+    yield Specialisation("optim", ADAM, pointers, storage, {"LARGEST": False, "MASTER": master},
+                         unused=("largest", *absent))  # fmt: skip
+    yield Specialisation(
+        "optim", SGD, pointers, storage,
+        {"BUFFER": True, "FIRST": False, "NESTEROV": True, "MASTER": master}, unused=absent,
+    )  # fmt: skip
+    yield Specialisation("optim", LION, pointers, storage, {"MASTER": master}, unused=absent)
+
+
+def _attention(storage, head_dim, *, causal=True, every_option=False):
+    arrays = ("q", "k", "v", "out", "grad", "dq", "dk", "dv_out")
+    pointers = dict.fromkeys(arrays, "storage") | {"q_starts": "i32", "k_starts": "i32"}
+    pointers |= dict.fromkeys(("lse", "delta", "alibi", "dbias"), "fp32")
+    pointers |= {"bias": "storage", "key_mask": "i1"}
+    options = {
+        "PACKED": False, "LEFT": every_option, "RIGHT": causal, "SOFTCAP": every_option,
+        "BIAS": every_option, "KEY_MASK": every_option, "ALIBI": every_option,
+        "DROPOUT": every_option, "ALIGNED": True, "D": head_dim, "DV": head_dim, "EVEN": True,
+        "BYTES": 4 if storage == "fp32" else 2,
+    }  # fmt: skip
+    absent = ("q_starts", "k_starts")
+    if not every_option:
+        absent += (
+            "bias", "bias_batch", "bias_head", "bias_row", "bias_column", "key_mask", "mask_batch",
+            "mask_column", "alibi", "alibi_batch", "alibi_head",
+        )  # fmt: skip
+    common = {
+        "storage": storage, "options": options, "unused": absent,
+        "floats": ("scale", "softcap", "keep_scale"),
+        "ones": ("bias_column", "mask_column") if every_option else (),
+    }  # fmt: skip
+    for tuned in (ATTENTION_FORWARD, DKDV, DQ):
+        yield Specialisation("attention", tuned, pointers, **common)
+    if every_option:
+        shared = {"BATCH_SHARED": False, "ROWS_SHARED": False, "COLUMNS_SHARED": False}
+        common["options"] = options | shared
+        common["ones"] += ("dbias_column",)
+        yield Specialisation("attention", DBIAS, pointers, **common)
+        delta = {"PACKED": False, "DV": head_dim}
+        yield Specialisation("attention", DELTA, pointers, storage, delta, unused=("q_starts",))
+
+
 def specialisations():
     """All of them."""
-    for family in (_softmax, _norm, _activation, _dropout, _rotary):
+    families = (_softmax, _norm, _activation, _dropout, _rotary, _cross_entropy, _optim)
+    for family in families:
         for storage in ("fp32", "bf16"):
             yield from family(storage)
+    for head_dim in (64, 128):
+        yield from _attention("bf16", head_dim)
+    yield from _attention("bf16", 256)
+    yield from _attention("fp32", 64)
+    yield from _attention("bf16", 64, every_option=True)
+    pointers = {"bins": "u8", "gradients": "i32", "rows": "i32", "sums": "i64"}
+    yield Specialisation("histogram", HISTOGRAM, pointers, "u8", {"ROWS": True})

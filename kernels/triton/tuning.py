@@ -19,14 +19,16 @@ class Tuned:
         configs: what to try.
         key: names of arguments; another value of one may want another configuration.
         suits: whether a configuration suits these keyword arguments of a launch; default all.
+        writes: outputs that may be inputs as well: put back after each timed run.
     """
 
-    def __init__(self, kernel, configs, key, suits=lambda config, arguments: True):
+    def __init__(self, kernel, configs, key, suits=lambda config, arguments: True, writes=()):
         self.kernel, self.configs, self.suits = kernel, configs, suits
         self._tuned = triton.autotune(
             configs,
             key,
             cache_results=True,
+            restore_value=list(writes),
             prune_configs_by={"early_config_prune": self._prune},
         )(kernel)
 
@@ -35,12 +37,16 @@ class Tuned:
         return next(c for c in self.configs if self.suits(c, arguments))
 
     def __getitem__(self, grid):
+        if INTERPRETED.value or torch.are_deterministic_algorithms_enabled():
+            return self.untimed(grid)
+        return lambda *args, **kwargs: self._tuned[grid](*args, **kwargs, enable_fp_fusion=True)
+
+    def untimed(self, grid):
+        """Launches the first configuration that suits."""
+
         def launch(*args, **kwargs):
-            if INTERPRETED.value or torch.are_deterministic_algorithms_enabled():
-                fixed = self.first(**kwargs).all_kwargs()
-                self.kernel[grid](*args, **kwargs, **fixed, enable_fp_fusion=True)
-            else:
-                self._tuned[grid](*args, **kwargs, enable_fp_fusion=True)
+            fixed = self.first(**kwargs).all_kwargs()
+            self.kernel[grid](*args, **kwargs, **fixed, enable_fp_fusion=True)
 
         return launch
 

@@ -40,3 +40,19 @@ def test_global_memory_is_accessed_16_bytes_at_a_time(compiled, name, target):
     used = compiled[name][target]["instructions"]
     wide = sum(n for i, n in used.items() if i in ("LDG.128", "LDGSTS.128", "STG.128", "UTMALDG"))
     assert wide > 0
+
+
+# The tensor cores: mma.sync everywhere, wgmma on sm_90 and tcgen05 on sm_100 where tiles are wide.
+TENSOR = {"sm_80": {"HMMA"}, "sm_90": {"HMMA", "HGMMA"}, "sm_100": {"HMMA", "UTCHMMA"}}
+WARPGROUP = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA"}
+products = [n for n in BUDGETS if n.startswith("attention") and "delta" not in n]
+
+
+@pytest.mark.parametrize("name", products)
+@pytest.mark.parametrize("target", TARGETS)
+def test_attention_multiplies_on_the_tensor_cores(compiled, name, target):
+    used = set(compiled[name][target]["instructions"])
+    assert TENSOR[target] & used
+    if name.startswith("attention_forward_bf16_right"):
+        assert WARPGROUP[target] in used
+        assert {"LDGSTS.128", "UTMALDG"} & used  # copies that the products do not wait for
