@@ -107,6 +107,33 @@ PYLLM_DEVICE float fma(float a, float b, float c) {
   return fmaf(a, b, c);
 }
 
+PYLLM_DEVICE uint32_t bits_of(float x) {
+  return __float_as_uint(x);
+}
+PYLLM_DEVICE int64_t bits_of(double x) {
+  return __double_as_longlong(x);
+}
+PYLLM_DEVICE float float_of(uint32_t bits) {
+  return __uint_as_float(bits);
+}
+PYLLM_DEVICE double double_of(int64_t bits) {
+  return __longlong_as_double(bits);
+}
+// To nearest, ties to even.
+PYLLM_DEVICE int64_t round_even(double x) {
+  return __double2ll_rn(x);
+}
+// Operations that the compiler does not fuse with others.
+PYLLM_DEVICE double add_rn(double a, double b) {
+  return __dadd_rn(a, b);
+}
+PYLLM_DEVICE double mul_rn(double a, double b) {
+  return __dmul_rn(a, b);
+}
+PYLLM_DEVICE double div_rn(double a, double b) {
+  return __ddiv_rn(a, b);
+}
+
 // A pointer into shared memory. The emulator's knows its bounds; this one is the bare pointer.
 template <class T>
 class Shared {
@@ -145,7 +172,21 @@ PYLLM_DEVICE void sts(const Shared<T>& p, std::common_type_t<T> value) {
 }
 template <class T>
 PYLLM_DEVICE T atomic_add(T* p, std::common_type_t<T> value) {
-  return atomicAdd(p, value);
+  if constexpr (std::is_same_v<T, int64_t>) {
+    return static_cast<int64_t>(atomicAdd(reinterpret_cast<unsigned long long*>(p),
+                                          static_cast<unsigned long long>(value)));
+  } else {
+    return atomicAdd(p, value);
+  }
+}
+PYLLM_DEVICE uint32_t atomic_max(uint32_t* p, uint32_t value) {
+  return atomicMax(p, value);
+}
+PYLLM_DEVICE int64_t atomic_max(int64_t* p, int64_t value) {
+  return atomicMax(reinterpret_cast<long long*>(p), static_cast<long long>(value));
+}
+PYLLM_DEVICE int64_t atomic_min(int64_t* p, int64_t value) {
+  return atomicMin(reinterpret_cast<long long*>(p), static_cast<long long>(value));
 }
 template <class T>
 PYLLM_DEVICE T atomic_add(const Shared<T>& p, std::common_type_t<T> value) {

@@ -19,6 +19,7 @@ CAUGHT = {
     "raw_pointer_race": ("tsan", "data race"),
     "copy_waited_without_barrier": ("tsan", "data race"),
     "raw_pointer_overrun": ("asan", "heap-buffer-overflow"),
+    "overflowing_sum": ("plain", "EMULATOR integer overflow"),
     "shared_overrun": ("plain", "EMULATOR out of bounds"),
     "part_overrun": ("plain", "EMULATOR out of bounds"),
     "global_overrun": ("plain", "EMULATOR out of bounds"),

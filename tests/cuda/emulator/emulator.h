@@ -79,6 +79,20 @@ EMU_INLINE T update_atomically(T* p, Combine&& combine) {
   }
 }
 
+// A counter that wraps around is a wrong sum on the hardware too, where nobody says so.
+template <class T>
+EMU_INLINE T checked_sum(T old, T value, Site site) {
+  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
+    T sum;
+    if (__builtin_add_overflow(old, value, &sum)) {
+      report("integer overflow", "a sum by atomic_add leaves the range of its type", site);
+    }
+    return sum;
+  } else {
+    return static_cast<T>(old + value);
+  }
+}
+
 }  // namespace emu
 
 inline void __syncthreads(emu::Site site = emu::Site::current()) {
@@ -198,6 +212,32 @@ inline float fma(float a, float b, float c) {
   return std::fma(a, b, c);
 }
 
+inline uint32_t bits_of(float x) {
+  return std::bit_cast<uint32_t>(x);
+}
+inline int64_t bits_of(double x) {
+  return std::bit_cast<int64_t>(x);
+}
+inline float float_of(uint32_t bits) {
+  return std::bit_cast<float>(bits);
+}
+inline double double_of(int64_t bits) {
+  return std::bit_cast<double>(bits);
+}
+inline int64_t round_even(double x) {
+  return std::llrint(x);
+}
+// x86-64 as it is compiled for here has no fused operations.
+inline double add_rn(double a, double b) {
+  return a + b;
+}
+inline double mul_rn(double a, double b) {
+  return a * b;
+}
+inline double div_rn(double a, double b) {
+  return a / b;
+}
+
 // A pointer into shared memory that knows the array it points into.
 template <class T>
 class Shared {
@@ -258,13 +298,26 @@ template <class T>
 EMU_INLINE T atomic_add(T* p, std::type_identity_t<T> value,
                         emu::Site site = emu::Site::current()) {
   emu::global_update(p, sizeof(T), site);
-  return emu::update_atomically(p, [&](T old) { return static_cast<T>(old + value); });
+  return emu::update_atomically(p, [&](T old) { return emu::checked_sum(old, value, site); });
 }
 template <class T>
 EMU_INLINE T atomic_add(const Shared<T>& p, std::type_identity_t<T> value,
                         emu::Site site = emu::Site::current()) {
   emu::shared_update(p.extent(), p.get(), sizeof(T), site);
-  return emu::update_atomically(p.get(), [&](T old) { return static_cast<T>(old + value); });
+  return emu::update_atomically(p.get(), [&](T old) { return emu::checked_sum(old, value, site); });
+}
+
+template <class T>
+EMU_INLINE T atomic_max(T* p, std::type_identity_t<T> value,
+                        emu::Site site = emu::Site::current()) {
+  emu::global_update(p, sizeof(T), site);
+  return emu::update_atomically(p, [&](T old) { return old > value ? old : value; });
+}
+template <class T>
+EMU_INLINE T atomic_min(T* p, std::type_identity_t<T> value,
+                        emu::Site site = emu::Site::current()) {
+  emu::global_update(p, sizeof(T), site);
+  return emu::update_atomically(p, [&](T old) { return old < value ? old : value; });
 }
 
 template <class T, class U>

@@ -238,6 +238,15 @@ PLANTED(copy_waited_without_barrier, 64, 1, 0) {
   if (a.bug && t < 32) return;
   dev::stg(a.y + t, dev::lds(s + 4 * (63 - t)));
 }
+// More rows in a bin than its 32 bits hold.
+PLANTED(overflowing_sum, 32, 1, 0) {
+  PYLLM_SHARED(int32_t, sum, 1);
+  if (threadIdx.x == 0) dev::sts(sum, 0);
+  __syncthreads();
+  dev::atomic_add(sum, 1 << (a.bug ? 26 : 25));
+  __syncthreads();
+  if (threadIdx.x == 0) dev::stg(a.y, static_cast<float>(dev::lds(sum)));
+}
 // Right as a set, in an order that depends on who comes first.
 PLANTED(rank_by_atomics, 64, 1, 0) {
   PYLLM_SHARED(int, next, 1);
@@ -250,7 +259,7 @@ PLANTED(rank_by_atomics, 64, 1, 0) {
 // Right but for its last bits, which depend on who comes first.
 PLANTED(float_sum_by_atomics, 64, 1, 0) {
   const int t = threadIdx.x;
-  const float x = (t % 2 == 0 ? 1.0f : -1.0f) * dev::exp(dev::ldg(a.x + t) * 0.25f);
+  const float x = (t % 2 == 0 ? 1.0f : -1.0f) * dev::exp(dev::ldg(a.x + t) * 0.125f);
   if (a.bug) {
     dev::atomic_add(a.y, x);
   } else {
