@@ -1,0 +1,68 @@
+// A block sums up to 8,192 rows of one node over a group of features in shared memory, where their
+// 32-bit sums cannot overflow (tree_bins.h), and adds what it has to the node's histogram in global
+// memory. All additions are of integers, so neither the order of atomics nor the number of blocks
+// changes a bit. Neighbouring threads take neighbouring features of a row: codes are read in whole
+// sectors, and a row's gradient once for them all.
+#pragma once
+
+#include "tree_bins.cuh"
+#include "tree_histogram.h"
+
+namespace pyllm::cuda {
+
+constexpr int kHistogramThreads = 512;
+
+template <class Code>
+__global__ void __launch_bounds__(kHistogramThreads)
+    tree_histogram(TreeHistogram a, int64_t tile_rows) {
+  PYLLM_DYNAMIC_SHARED(int32_t, sums);
+  const int64_t node = blockIdx.z;
+  const int64_t start = dev::ldg(a.segments + 2 * node);
+  const int64_t count = dev::ldg(a.segments + 2 * node + 1);
+  const int64_t begin = int64_t{blockIdx.x} * tile_rows;
+  if (begin >= count) return;
+  const int rows = static_cast<int>(count - begin < tile_rows ? count - begin : tile_rows);
+  const int64_t first = blockIdx.y * a.features_per_group;
+  const int features = static_cast<int>(
+      a.features - first < a.features_per_group ? a.features - first : a.features_per_group);
+  const int32_t first_bin = dev::ldg(a.bin_offset + first);
+  const int bins = dev::ldg(a.bin_offset + first + features) - first_bin;
+  const auto gradients = sums.part(bins), hessians = (sums + bins).part(bins);
+  for (int i = threadIdx.x; i < 2 * bins; i += kHistogramThreads) dev::sts(sums + i, 0);
+  __syncthreads();
+  for (int item = threadIdx.x; item < rows * features; item += kHistogramThreads) {
+    const int64_t f = first + item % features, at = start + begin + item / features;
+    const int64_t row = a.rows == nullptr ? at : dev::ldg(a.rows + at);
+    const int code = dev::ldg(static_cast<const Code*>(a.codes) + row * a.codes_row_stride + f);
+    const auto word = dev::ldg(reinterpret_cast<const dev::Vec<int32_t, 2>*>(a.quantized) + row);
+    const int bin = dev::ldg(a.bin_offset + f) - first_bin + code;
+    dev::atomic_add(gradients + bin, word.v[0]);
+    dev::atomic_add(hessians + bin, word.v[1]);
+  }
+  __syncthreads();
+  int64_t* to = a.histograms + (node * a.total_bins + first_bin) * 2;
+  for (int bin = threadIdx.x; bin < bins; bin += kHistogramThreads) {
+    const int32_t g = dev::lds(gradients + bin), h = dev::lds(hessians + bin);
+    if (g != 0) dev::atomic_add(to + 2 * bin, int64_t{g});
+    if (h != 0) dev::atomic_add(to + 2 * bin + 1, int64_t{h});
+  }
+}
+
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) tree_clear(int64_t* sums, int64_t n) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < n) dev::stg(sums + i, int64_t{0});
+}
+
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) tree_subtract(TreeSubtract a) {
+  using Pair = dev::Vec<int64_t, 2>;
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= a.bins) return;
+  Pair sum = dev::ldg(reinterpret_cast<const Pair*>(a.parent) + i);
+  const Pair child = dev::ldg(reinterpret_cast<const Pair*>(a.child) + i);
+  for (int k = 0; k < 2; ++k) sum.v[k] -= child.v[k];
+  dev::stg(reinterpret_cast<Pair*>(a.sibling) + i, sum);
+}
+
+}  // namespace pyllm::cuda

@@ -1,0 +1,28 @@
+// Sums of gradients and hessians by bin, as 64-bit integers: exact, whatever the order of rows.
+#pragma once
+
+#include <cstdint>
+
+// The histograms of several nodes at once. A histogram is (total_bins, 2), gradient and hessian
+// side by side; feature f has bins bin_offset[f] to bin_offset[f + 1], by its codes.
+struct TreeHistogram {
+  const void* codes;          // (rows, features), rows codes_row_stride apart: one byte, or two
+  const int32_t* quantized;   // (rows, 2)
+  const int32_t* rows;        // row numbers, the rows of a node next to one another; or null
+  const int64_t* segments;    // (nodes, 2): where in `rows` a node's start, and how many they are
+  const int32_t* bin_offset;  // (features + 1,)
+  int64_t* histograms;        // (nodes, total_bins, 2), overwritten
+  int64_t nodes, features, total_bins, codes_row_stride;
+  int64_t most_rows;           // of a node
+  int64_t features_per_group;  // a block's share of the features, whose bins must fit shared memory
+  int64_t group_bins;          // the most bins of such a group: at most 20,000
+  int32_t wide;
+};
+
+// sibling = parent - child, each (bins, 2); sibling may be parent.
+struct TreeSubtract {
+  const int64_t* parent;
+  const int64_t* child;
+  int64_t* sibling;
+  int64_t bins;
+};
