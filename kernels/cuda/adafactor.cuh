@@ -139,19 +139,20 @@ struct AdafactorTile {
 };
 
 // Lane l gets the sum over the warp of values[l]: half of the values change hands at each step.
+template <int kHalf = dev::kWarpSize / 2>
 PYLLM_DEVICE float sums_by_lane(float (&values)[dev::kWarpSize]) {
-  const int lane = threadIdx.x % dev::kWarpSize;
+  const bool upper = threadIdx.x & kHalf;
 #pragma unroll
-  for (int half = dev::kWarpSize / 2; half > 0; half /= 2) {
-    const bool upper = lane & half;
-#pragma unroll
-    for (int i = 0; i < half; ++i) {
-      const float given = upper ? values[i] : values[i + half];
-      const float kept = upper ? values[i + half] : values[i];
-      values[i] = kept + __shfl_xor_sync(dev::kFullMask, given, half);
-    }
+  for (int i = 0; i < kHalf; ++i) {
+    const float given = upper ? values[i] : values[i + kHalf];
+    const float kept = upper ? values[i + kHalf] : values[i];
+    values[i] = kept + __shfl_xor_sync(dev::kFullMask, given, kHalf);
   }
-  return values[0];
+  if constexpr (kHalf > 1) {
+    return sums_by_lane<kHalf / 2>(values);
+  } else {
+    return values[0];
+  }
 }
 
 template <class P, class G>
@@ -162,10 +163,10 @@ PYLLM_DEVICE float adafactor_tile_sums(const AdafactorElements<P, G>& elements, 
   float by_row[kTileRows] = {}, by_column[kLaneColumns] = {}, weight = 0.0f;
 #pragma unroll
   for (int r = 0; r < kTileRows; ++r) {
-    if (r >= tile.rows) break;
+    const int count = r < tile.rows ? tile.count : 0;
     float g[kLaneColumns], p[kLaneColumns] = {};
-    elements.gradient(g, tile.at(e, r), tile.count);
-    if (elements.a.scale_parameter) elements.parameter(p, tile.at(e, r), tile.count);
+    elements.gradient(g, tile.at(e, r), count);
+    if (elements.a.scale_parameter) elements.parameter(p, tile.at(e, r), count);
 #pragma unroll
     for (int k = 0; k < kLaneColumns; ++k) {
       by_row[r] += g[k] * g[k];

@@ -190,7 +190,7 @@ PYLLM_DEVICE int64_t atomic_min(int64_t* p, int64_t value) {
 }
 template <class T>
 PYLLM_DEVICE T atomic_add(const Shared<T>& p, std::common_type_t<T> value) {
-  return atomicAdd(p.get(), value);
+  return atomic_add(p.get(), value);
 }
 
 template <class T>

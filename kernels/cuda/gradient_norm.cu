@@ -40,7 +40,8 @@ extern "C" cudaError_t pyllm_cuda_gradient_norm(const GradientNorm* args, cudaSt
     ++table.count;
   }
   if (const cudaError_t error = launch_parts(table, stream); error != cudaSuccess) return error;
-  const GradientTotal total{a.partial, a.norm, a.scale, table.partial - a.partial, a.max_norm};
+  const GradientTotal total{a.partial,  a.norm,          a.scale, table.partial - a.partial,
+                            a.max_norm, a.sum_of_squares};
   return PYLLM_LAUNCH(gradient_total<kNormPartThreads>, dim3(1), dim3(kNormPartThreads), 0, stream,
                       total);
 }

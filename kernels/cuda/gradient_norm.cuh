@@ -57,6 +57,7 @@ struct GradientTotal {
   float* scale;
   int64_t parts;
   double max_norm;
+  double* sum_of_squares;
 };
 
 template <int kThreads>
@@ -69,6 +70,7 @@ __global__ void __launch_bounds__(kThreads) gradient_total(GradientTotal a) {
   if (threadIdx.x > 0) return;
   const double norm = dev::sqrt(sum);
   dev::stg(a.norm, static_cast<float>(norm));
+  if (a.sum_of_squares != nullptr) dev::stg(a.sum_of_squares, sum);
   // A norm that is no number clips nothing; the update shows it.
   const double scale = norm > a.max_norm ? a.max_norm / (norm + 1e-6) : 1.0;
   if (a.scale != nullptr) dev::stg(a.scale, static_cast<float>(scale));

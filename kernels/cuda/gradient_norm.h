@@ -20,4 +20,5 @@ struct GradientNorm {
   float* norm;      // (1,)
   float* scale;     // (1,), or null
   double max_norm;
+  double* sum_of_squares;  // (1,), or null
 };

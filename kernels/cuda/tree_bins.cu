@@ -14,12 +14,11 @@ cudaError_t bins(const TreeBins& a, cudaStream_t stream) {
   return PYLLM_LAUNCH((tree_bins<X, Code>), grid, dim3(kBinThreads), 0, stream, a);
 }
 
-// Of each row: the sums of kTreeBlockRows of them, or of all, stay below 2^31.
-int bits_of_a_row(int64_t count) {
-  const int64_t block = count < 1 ? 1 : count < kTreeBlockRows ? count : kTreeBlockRows;
-  int bits = 0;
-  while ((int64_t{1} << 31) / block >> (bits + 1) != 0) ++bits;
-  return (bits < 24 ? bits : 24) - 1;
+// Wide sums of all rows and their magnitudes stay below 2^62.
+int wide_bits(int64_t count) {
+  int rows = 0;
+  while ((count > 1 ? count : 1) * 2 >> (rows + 1) != 0) ++rows;
+  return 61 - rows < 50 ? 61 - rows : 50;
 }
 
 }  // namespace
@@ -42,18 +41,22 @@ extern "C" cudaError_t pyllm_cuda_tree_bins(const TreeBins* args, cudaStream_t s
 
 extern "C" cudaError_t pyllm_cuda_tree_gradients(const TreeGradients* args, cudaStream_t stream) {
   const TreeGradients& a = *args;
-  if (a.count < 0 || a.count > INT32_MAX) return cudaErrorInvalidValue;
+  if (a.count < 0 || a.count > INT32_MAX || a.outputs < 1 || a.outputs > kMaxGridY) {
+    return cudaErrorInvalidValue;
+  }
   constexpr int kThreads = kTreeGradientThreads;
-  const int64_t blocks = (a.count + kThreads - 1) / kThreads;
-  const dim3 grid(static_cast<unsigned>(blocks < 1                    ? 1
-                                        : blocks < kMaxGradientBlocks ? blocks
-                                                                      : kMaxGradientBlocks));
-  const dim3 block(kThreads);
+  int64_t blocks = (a.count + kThreads - 1) / kThreads;
+  blocks = blocks < 1 ? 1 : blocks < kMaxGradientBlocks ? blocks : kMaxGradientBlocks;
+  const dim3 grid(static_cast<unsigned>(blocks)), block(kThreads);
+  const dim3 by_output(grid.x, static_cast<unsigned>(a.outputs));
   cudaError_t error = PYLLM_LAUNCH(tree_gradients_start<dev::kWarpSize>, dim3(1),
                                    dim3(dev::kWarpSize), 0, stream, a);
   if (error == cudaSuccess) {
     error = PYLLM_LAUNCH(tree_largest<kThreads>, grid, block, 0, stream, a);
   }
   if (error != cudaSuccess) return error;
-  return PYLLM_LAUNCH(tree_quantize<kThreads>, grid, block, 0, stream, a, bits_of_a_row(a.count));
+  return a.wide ? PYLLM_LAUNCH((tree_quantize<int64_t, kThreads>), by_output, block, 0, stream, a,
+                               wide_bits(a.count))
+                : PYLLM_LAUNCH((tree_quantize<int32_t, kThreads>), by_output, block, 0, stream, a,
+                               tree_gradient_bits(a.count));
 }

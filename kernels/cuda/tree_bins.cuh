@@ -10,7 +10,7 @@
 namespace pyllm::cuda {
 
 constexpr int kBinTile = 32, kBinThreads = 256, kTreeGradientThreads = 256;
-constexpr int64_t kTreeBlockRows = 8192;  // whose sums cannot overflow 32 bits
+constexpr int64_t kTreeBlockRows = 8192;  // whose sums of 32-bit integers cannot overflow
 
 template <class X, class Code>
 __global__ void __launch_bounds__(kBinThreads) tree_bins(TreeBins a) {
@@ -52,16 +52,24 @@ __global__ void __launch_bounds__(kBinThreads) tree_bins(TreeBins a) {
   }
 }
 
-PYLLM_DEVICE int64_t gradient_row(const TreeGradients& a, int64_t i) {
-  return a.rows == nullptr ? i : dev::ldg(a.rows + i);
-}
+// Where gradient and hessian of element i of the rows and outputs that take part stand.
+struct GradientPlace {
+  int64_t row, output, at;
+  PYLLM_DEVICE GradientPlace(const TreeGradients& a, int64_t i)
+      : row(a.rows == nullptr ? i % a.count : dev::ldg(a.rows + i % a.count)),
+        output(i / a.count),
+        at(row * a.row_stride + output * a.output_stride) {}
+};
 
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_gradients_start(TreeGradients a) {
+  for (int64_t i = threadIdx.x; i < 2 * a.outputs; i += kThreads) {
+    dev::stg(a.totals + i, int64_t{0});
+  }
   if (threadIdx.x < 2) dev::stg(a.largest + threadIdx.x, 0u);
-  if (threadIdx.x < 4) dev::stg(a.sums + threadIdx.x, int64_t{0});
-  if (threadIdx.x == 4) dev::stg(a.sums + 4, INT64_MAX);
-  if (threadIdx.x == 5) dev::stg(a.sums + 5, INT64_MIN);
+  if (threadIdx.x < 2) dev::stg(a.sums + threadIdx.x, int64_t{0});
+  if (threadIdx.x == 2) dev::stg(a.sums + 2, INT64_MAX);
+  if (threadIdx.x == 3) dev::stg(a.sums + 3, INT64_MIN);
 }
 
 // Bits of magnitudes order as the magnitudes do, with NaN above all.
@@ -69,11 +77,11 @@ template <int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_largest(TreeGradients a) {
   uint32_t gradient = 0, hessian = 0;
   constexpr uint32_t kMagnitude = 0x7FFFFFFFu;
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < a.count;
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < a.count * a.outputs;
        i += int64_t{gridDim.x} * kThreads) {
-    const int64_t at = gradient_row(a, i) * a.stride;
-    const uint32_t g = dev::bits_of(dev::ldg(a.gradient + at)) & kMagnitude;
-    const uint32_t h = dev::bits_of(dev::ldg(a.hessian + at)) & kMagnitude;
+    const GradientPlace place(a, i);
+    const uint32_t g = dev::bits_of(dev::ldg(a.gradient + place.at)) & kMagnitude;
+    const uint32_t h = dev::bits_of(dev::ldg(a.hessian + place.at)) & kMagnitude;
     gradient = g > gradient ? g : gradient;
     hessian = h > hessian ? h : hessian;
   }
@@ -98,43 +106,49 @@ PYLLM_DEVICE double power_of_two(int exponent) {
   return dev::double_of(int64_t{exponent + 1023} << 52);
 }
 
-template <int kThreads>
+// The blocks of row blockIdx.y of the grid take output blockIdx.y. Word: int32_t or int64_t.
+template <class Word, int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int bits) {
   const int exponents[2] = {scale_exponent(dev::ldg(a.largest), bits),
                             scale_exponent(dev::ldg(a.largest + 1), bits)};
   const double scales[2] = {power_of_two(exponents[0]), power_of_two(exponents[1])};
-  if (blockIdx.x == 0 && threadIdx.x < 2) {
-    dev::stg(a.units + threadIdx.x, power_of_two(-exponents[threadIdx.x]));
+  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x < 2) {
+    dev::stg(a.units + threadIdx.x, power_of_two(threadIdx.x == 0 ? -exponents[0] : -exponents[1]));
   }
+  using Pair = dev::Vec<Word, 2>;
+  Pair* quantized = static_cast<Pair*>(a.quantized) + blockIdx.y * a.all_rows;
   int64_t sums[4] = {}, least = INT64_MAX, most = INT64_MIN;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < a.count;
        i += int64_t{gridDim.x} * kThreads) {
-    const int64_t row = gradient_row(a, i);
-    double values[2] = {dev::ldg(a.gradient + row * a.stride) * scales[0],
-                        dev::ldg(a.hessian + row * a.stride) * scales[1]};
+    const GradientPlace place(a, blockIdx.y * a.count + i);
+    double values[2] = {dev::ldg(a.gradient + place.at) * scales[0],
+                        dev::ldg(a.hessian + place.at) * scales[1]};
     if (a.stochastic) {
-      const PhiloxWords random = philox(a.seed, a.stream, static_cast<uint64_t>(row));
+      const PhiloxWords random = philox(a.seed, a.stream, static_cast<uint64_t>(place.row));
       // Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
       for (int k = 0; k < 2; ++k) values[k] += (random.v[k] + 0.5) * 0x1p-32 - 0.5;
     }
-    dev::Vec<int32_t, 2> word;
+    Pair word;
     for (int k = 0; k < 2; ++k) {
       const int64_t q = dev::round_even(values[k]);
-      word.v[k] = static_cast<int32_t>(q);
+      word.v[k] = static_cast<Word>(q);
       sums[k] += q;
       sums[2 + k] += q < 0 ? -q : q;
     }
     least = word.v[1] < least ? word.v[1] : least;
     most = word.v[1] > most ? word.v[1] : most;
-    dev::stg(reinterpret_cast<dev::Vec<int32_t, 2>*>(a.quantized) + row, word);
+    dev::stg(quantized + place.row, word);
   }
   for (int64_t& sum : sums) sum = dev::warp_reduce<dev::Sum>(sum);
   least = dev::warp_reduce<dev::Least>(least);
   most = -dev::warp_reduce<dev::Least>(-(most + 1)) - 1;
   if (threadIdx.x % dev::kWarpSize > 0) return;
-  for (int k = 0; k < 4; ++k) dev::atomic_add(a.sums + k, sums[k]);
-  dev::atomic_min(a.sums + 4, least);
-  dev::atomic_max(a.sums + 5, most);
+  for (int k = 0; k < 2; ++k) {
+    dev::atomic_add(a.totals + 2 * blockIdx.y + k, sums[k]);
+    dev::atomic_add(a.sums + k, sums[2 + k]);
+  }
+  dev::atomic_min(a.sums + 2, least);
+  dev::atomic_max(a.sums + 3, most);
 }
 
 }  // namespace pyllm::cuda

@@ -16,18 +16,31 @@ struct TreeBins {
   int32_t x_float64, wide;
 };
 
-// quantized[r] = gradient * 2^a and hessian * 2^b rounded to 32-bit integers, whose sums do not
-// depend on the order of rows. a and b are set by the largest magnitudes so that the sums of 8,192
-// rows fit 32 bits, as the CPU's engine chooses them.
+// Gradients and hessians of one or more outputs as integers, gradient * 2^a and hessian * 2^b
+// rounded, whose sums do not depend on the order of rows. a and b are set by the largest magnitudes
+// of all outputs, as the CPU's engine sets them: so that the sums of 8,192 rows fit 32 bits, or,
+// `wide`, those of all rows 62. Wide ones are for gradients of which a few are so large that too
+// few bits are left for the others: where 512 times sums[0] is below rows * outputs * 2^(bits - 1),
+// or sums[1] is, with bits = tree_gradient_bits(count).
 struct TreeGradients {
-  const float* gradient;  // of row r at [r * stride]
+  const float* gradient;  // of row r and output o at [r * row_stride + o * output_stride]
   const float* hessian;
   const int32_t* rows;  // (count,): the rows that take part, or null for all
-  int32_t* quantized;   // (rows, 2)
+  void* quantized;      // (outputs, all_rows, 2): int32, or int64 where wide
   uint32_t* largest;    // (2,): bits of the largest magnitudes; 0x7F800000 or more: not finite
   double* units;        // (2,): what an integer 1 of either stands for
-  int64_t* sums;        // (6,): of gradient, hessian, their magnitudes; least and most hessian
-  int64_t count, stride;
+  int64_t* totals;      // (outputs, 2): sums of gradient and hessian
+  int64_t* sums;        // (4,): of the magnitudes of both; the least and the most hessian of a row
+  int64_t count, all_rows, outputs, row_stride, output_stride;
   uint64_t seed, stream;
   int32_t stochastic;  // round up with the probability of the fraction (Philox), else to nearest
+  int32_t wide;
 };
+
+// The bits that a magnitude is given where sums of rows must fit 32.
+inline int tree_gradient_bits(int64_t count) {
+  const int64_t block = count < 1 ? 1 : count < 8192 ? count : 8192;
+  int bits = 0;
+  while ((int64_t{1} << 31) / block >> (bits + 1) != 0) ++bits;
+  return (bits < 24 ? bits : 24) - 1;
+}

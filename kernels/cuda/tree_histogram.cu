@@ -20,6 +20,19 @@ int64_t rows_of_a_block(const TreeHistogram& a, int64_t groups) {
   return wanted < kLeastRows ? kLeastRows : wanted;
 }
 
+template <class Code, class Word>
+cudaError_t histogram(const TreeHistogram& a, dim3 grid, int64_t tile, cudaStream_t stream) {
+  const size_t shared = static_cast<size_t>(a.group_bins) * 2 * sizeof(Word);
+  return PYLLM_LAUNCH((tree_histogram<Code, Word>), grid, dim3(kHistogramThreads), shared, stream,
+                      a, tile);
+}
+
+template <class Code>
+cudaError_t with_sums(const TreeHistogram& a, dim3 grid, int64_t tile, cudaStream_t stream) {
+  return a.wide_sums ? histogram<Code, int64_t>(a, grid, tile, stream)
+                     : histogram<Code, int32_t>(a, grid, tile, stream);
+}
+
 }  // namespace
 }  // namespace pyllm::cuda
 
@@ -30,22 +43,21 @@ extern "C" cudaError_t pyllm_cuda_tree_histogram(const TreeHistogram* args, cuda
   if (a.nodes < 0 || a.nodes > kMaxGridYZ || a.features < 0 || a.total_bins < 0 ||
       a.most_rows < 0 || a.most_rows > INT32_MAX || a.features_per_group < 1 ||
       a.features_per_group > INT32_MAX / kTreeBlockRows || a.group_bins < 0 ||
-      a.group_bins > kMaxGroupBins || a.features > kMaxGridYZ * a.features_per_group) {
+      a.group_bins > (a.wide_sums ? kMaxGroupBins / 2 : kMaxGroupBins) ||
+      a.features > kMaxGridYZ * a.features_per_group) {
     return cudaErrorInvalidValue;
   }
-  const int64_t sums = a.nodes * a.total_bins * 2;
-  if (sums == 0) return cudaSuccess;
-  const cudaError_t error = PYLLM_LAUNCH(tree_clear<kClearThreads>, dim3(blocks(sums)),
-                                         dim3(kClearThreads), 0, stream, a.histograms, sums);
+  if (a.nodes == 0 || a.total_bins == 0) return cudaSuccess;
+  const dim3 all(blocks(a.total_bins * 2), static_cast<unsigned>(a.nodes));
+  const cudaError_t error =
+      PYLLM_LAUNCH(tree_clear<kClearThreads>, all, dim3(kClearThreads), 0, stream, a);
   if (error != cudaSuccess || a.most_rows == 0) return error;
   const int64_t groups = (a.features + a.features_per_group - 1) / a.features_per_group;
   const int64_t tile = rows_of_a_block(a, groups);
   const dim3 grid(static_cast<unsigned>((a.most_rows + tile - 1) / tile),
                   static_cast<unsigned>(groups), static_cast<unsigned>(a.nodes));
-  const size_t shared = static_cast<size_t>(a.group_bins) * 2 * sizeof(int32_t);
-  const dim3 block(kHistogramThreads);
-  return a.wide ? PYLLM_LAUNCH(tree_histogram<uint16_t>, grid, block, shared, stream, a, tile)
-                : PYLLM_LAUNCH(tree_histogram<uint8_t>, grid, block, shared, stream, a, tile);
+  return a.wide ? with_sums<uint16_t>(a, grid, tile, stream)
+                : with_sums<uint8_t>(a, grid, tile, stream);
 }
 
 extern "C" cudaError_t pyllm_cuda_tree_subtract(const TreeSubtract* args, cudaStream_t stream) {

@@ -12,10 +12,11 @@ namespace pyllm::cuda {
 
 constexpr int kHistogramThreads = 512;
 
-template <class Code>
+// Word: of the sums, int32_t or int64_t.
+template <class Code, class Word>
 __global__ void __launch_bounds__(kHistogramThreads)
     tree_histogram(TreeHistogram a, int64_t tile_rows) {
-  PYLLM_DYNAMIC_SHARED(int32_t, sums);
+  PYLLM_DYNAMIC_SHARED(Word, sums);
   const int64_t node = blockIdx.z;
   const int64_t start = dev::ldg(a.segments + 2 * node);
   const int64_t count = dev::ldg(a.segments + 2 * node + 1);
@@ -28,30 +29,31 @@ __global__ void __launch_bounds__(kHistogramThreads)
   const int32_t first_bin = dev::ldg(a.bin_offset + first);
   const int bins = dev::ldg(a.bin_offset + first + features) - first_bin;
   const auto gradients = sums.part(bins), hessians = (sums + bins).part(bins);
-  for (int i = threadIdx.x; i < 2 * bins; i += kHistogramThreads) dev::sts(sums + i, 0);
+  for (int i = threadIdx.x; i < 2 * bins; i += kHistogramThreads) dev::sts(sums + i, Word{0});
   __syncthreads();
   for (int item = threadIdx.x; item < rows * features; item += kHistogramThreads) {
     const int64_t f = first + item % features, at = start + begin + item / features;
     const int64_t row = a.rows == nullptr ? at : dev::ldg(a.rows + at);
     const int code = dev::ldg(static_cast<const Code*>(a.codes) + row * a.codes_row_stride + f);
-    const auto word = dev::ldg(reinterpret_cast<const dev::Vec<int32_t, 2>*>(a.quantized) + row);
+    const auto word = dev::ldg(reinterpret_cast<const dev::Vec<Word, 2>*>(a.quantized) + row);
     const int bin = dev::ldg(a.bin_offset + f) - first_bin + code;
     dev::atomic_add(gradients + bin, word.v[0]);
     dev::atomic_add(hessians + bin, word.v[1]);
   }
   __syncthreads();
-  int64_t* to = a.histograms + (node * a.total_bins + first_bin) * 2;
+  int64_t* to = a.histograms + node * a.histogram_node_stride + int64_t{first_bin} * 2;
   for (int bin = threadIdx.x; bin < bins; bin += kHistogramThreads) {
-    const int32_t g = dev::lds(gradients + bin), h = dev::lds(hessians + bin);
+    const Word g = dev::lds(gradients + bin), h = dev::lds(hessians + bin);
     if (g != 0) dev::atomic_add(to + 2 * bin, int64_t{g});
     if (h != 0) dev::atomic_add(to + 2 * bin + 1, int64_t{h});
   }
 }
 
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads) tree_clear(int64_t* sums, int64_t n) {
+__global__ void __launch_bounds__(kThreads) tree_clear(TreeHistogram a) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i < n) dev::stg(sums + i, int64_t{0});
+  if (i >= a.total_bins * 2) return;
+  dev::stg(a.histograms + blockIdx.y * a.histogram_node_stride + i, int64_t{0});
 }
 
 template <int kThreads>

@@ -167,8 +167,10 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
       const Sums total = total_of(o);
       const Exact g = scaled(total.gradient, gradient_unit);
       const Exact h = scaled(total.hessian, hessian_unit);
-      for (int side = 0; side < (missing ? 2 : 1); ++side) {
+#pragma unroll
+      for (int side = 0; side < 2; ++side) {
         if (side == 1) {
+          if (!missing) break;
           const Sums m = output_sums(o, bins);
           left.gradient += m.gradient, left.hessian += m.hessian;
         }
@@ -178,7 +180,9 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
         hessians[side] = hessians[side] + hl;
       }
     }
-    for (int side = 0; side < (missing ? 2 : 1); ++side) {
+#pragma unroll
+    for (int side = 0; side < 2; ++side) {
+      if (side == 1 && !missing) break;
       // With missing values on the right, the last cut parts them from all others.
       if (cut >= (missing && side == 0 ? bins : bins - 1)) continue;
       const Exact hl = hessians[side];
@@ -188,6 +192,7 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
   }
 
   const int lane = threadIdx.x % dev::kWarpSize, warp = threadIdx.x / dev::kWarpSize;
+#pragma unroll
   for (int side = 0; side < 2; ++side) {
     best[side].over_warp();
     if (lane == 0) {

@@ -8,10 +8,11 @@
 // The tensors of a launch come by value in its
 // parameters. A block takes kUpdateChunk elements of one tensor, found by its place in the running
 // count of chunks; a thread takes four neighbours at a time. Where states are quantised
-// (blockwise.cuh), a warp takes the 256 elements that share a scale, and a thread eight of them.
+// (blockwise_codes.cuh), a warp takes the 256 elements that share a scale, and a thread eight of
+// them.
 #pragma once
 
-#include "blockwise.cuh"
+#include "blockwise_codes.cuh"
 #include "rows.cuh"
 
 namespace pyllm::cuda {

@@ -17,7 +17,8 @@ def run(emulator, gradients, max_norm=1.0, **options):
     return emulator.call(
         "pyllm_cuda_gradient_norm", "GradientNorm", tensors=("GradientTensor", table),
         count=len(table), partial=Out((parts,), np.float64), norm=Out((1,), FLOAT32),
-        scale=Out((1,), FLOAT32), max_norm=max_norm, **options,
+        scale=Out((1,), FLOAT32), max_norm=max_norm,
+        sum_of_squares=Out((1,), np.float64), **options,
     )  # fmt: skip
 
 
@@ -34,6 +35,7 @@ def test_norm_and_scale(emulator_for, rng, max_norm):
     got = run(emulator_for("plain", SOURCES), gradients, max_norm)
     norm = norm_of(gradients)
     np.testing.assert_allclose(got["norm"], norm, rtol=1e-6)
+    np.testing.assert_allclose(got["sum_of_squares"], norm**2, rtol=1e-6)
     expected = max_norm / (norm + 1e-6) if norm > max_norm else 1.0
     np.testing.assert_allclose(got["scale"], expected, rtol=1e-6)
 

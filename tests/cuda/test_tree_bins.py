@@ -64,14 +64,20 @@ def test_both_layouts_are_written_in_whole_sectors(emulator_for, rng):
     assert counts["wavefronts"] == counts["ideal_wavefronts"]
 
 
-def gradients(emulator, gradient, hessian, rows=None, stochastic=0, seed=0, stream=0, **how):
-    n = gradient.size
+def gradients(
+    emulator, gradient, hessian, rows=None, stochastic=0, seed=0, stream=0, wide=0, **how
+):
+    """gradient, hessian: (rows,) or (rows, outputs)."""
+    n, outputs = len(gradient), gradient.size // len(gradient)
+    word = np.int64 if wide else np.int32
     return emulator.call(
         "pyllm_cuda_tree_gradients", "TreeGradients", gradient=gradient, hessian=hessian,
-        rows=rows, quantized=Out((n, 2), np.int32, np.zeros((n, 2), np.int32)),
-        largest=Out((2,), np.uint32), units=Out((2,), np.float64), sums=Out((6,), np.int64),
-        count=n if rows is None else rows.size, stride=1, seed=seed, stream=stream,
-        stochastic=stochastic, **how,
+        rows=rows, quantized=Out((outputs, n, 2), word, np.zeros((outputs, n, 2), word)),
+        largest=Out((2,), np.uint32), units=Out((2,), np.float64),
+        totals=Out((outputs, 2), np.int64), sums=Out((4,), np.int64),
+        count=n if rows is None else rows.size, all_rows=n, outputs=outputs,
+        row_stride=outputs, output_stride=1, seed=seed, stream=stream,
+        stochastic=stochastic, wide=wide, **how,
     )  # fmt: skip
 
 
@@ -84,10 +90,11 @@ def test_gradients_become_integers(emulator_for, rng, count, scale):
     got = gradients(emulator_for("plain", SOURCES), gradient, hessian)
     g, g_unit = reference.quantize(gradient, count)
     h, h_unit = reference.quantize(hessian, count)
-    np.testing.assert_array_equal(got["quantized"], np.stack([g, h], 1))
+    np.testing.assert_array_equal(got["quantized"][0], np.stack([g, h], 1))
     np.testing.assert_array_equal(got["units"], [g_unit, h_unit])
     magnitudes = [np.abs(g).sum(), np.abs(h).sum()]
-    np.testing.assert_array_equal(got["sums"], [g.sum(), h.sum(), *magnitudes, h.min(), h.max()])
+    np.testing.assert_array_equal(got["sums"], [*magnitudes, h.min(), h.max()])
+    np.testing.assert_array_equal(got["totals"][0], [g.sum(), h.sum()])
     # No 8,192 rows can overflow.
     assert np.abs(g).max() * min(count, 8192) < 2**31
 
@@ -99,9 +106,22 @@ def test_some_rows_take_part(emulator_for, rng):
     rows = rows[rows != 7]
     got = gradients(emulator_for("plain", SOURCES), gradient, hessian, rows)
     g, _ = reference.quantize(gradient[rows], rows.size)
-    np.testing.assert_array_equal(got["quantized"][rows, 0], g)
-    assert not got["quantized"][7].any()
-    assert got["sums"][0] == g.sum()
+    np.testing.assert_array_equal(got["quantized"][0, rows, 0], g)
+    assert not got["quantized"][0, 7].any()
+    assert got["totals"][0, 0] == g.sum()
+
+
+@pytest.mark.parametrize("wide", [0, 1])
+def test_outputs_share_their_units(emulator_for, rng, wide):
+    gradient, hessian = rng.normal(size=(2, 300, 3)).astype(np.float32)
+    gradient[:, 1] *= 100
+    got = gradients(emulator_for("plain", SOURCES), gradient, hessian, wide=wide)
+    g, g_unit = reference.quantize(gradient, 300, wide)
+    h, h_unit = reference.quantize(hessian, 300, wide)
+    np.testing.assert_array_equal(got["quantized"], np.stack([g.T, h.T], -1))
+    np.testing.assert_array_equal(got["units"], [g_unit, h_unit])
+    np.testing.assert_array_equal(got["totals"], np.stack([g.sum(0), h.sum(0)], 1))
+    np.testing.assert_array_equal(got["sums"][:2], [np.abs(g).sum(), np.abs(h).sum()])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -121,7 +141,7 @@ def test_stochastic_rounding_is_philoxs(emulator_for, rng):
         exact = values.astype(np.float64) / unit
         random = words(11, 5, 4 * 600)[k::4]
         expected = np.rint(exact + ((random + 0.5) * 2.0**-32 - 0.5))
-        np.testing.assert_array_equal(got["quantized"][:, k], expected)
+        np.testing.assert_array_equal(got["quantized"][0, :, k], expected)
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan"])

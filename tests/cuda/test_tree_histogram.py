@@ -20,6 +20,7 @@ def problem(rng, rows, features, most_bins=40, wide=False):
 
 
 def run(emulator, codes, offset, quantized, rows, segments, group=4, **how):
+    """Histograms (nodes, bins, 2)."""
     segments = np.asarray(segments, np.int64)
     features = codes.shape[1]
     firsts = [*offset[: features + 1 : group], offset[-1]]
@@ -27,9 +28,10 @@ def run(emulator, codes, offset, quantized, rows, segments, group=4, **how):
         "codes": codes, "quantized": quantized, "rows": rows, "segments": segments,
         "bin_offset": offset, "histograms": Out((len(segments), int(offset[-1]), 2), np.int64),
         "nodes": len(segments), "features": features, "total_bins": int(offset[-1]),
-        "codes_row_stride": features, "most_rows": int(segments[:, 1].max(initial=0)),
+        "codes_row_stride": features, "histogram_node_stride": int(offset[-1]) * 2,
+        "most_rows": int(segments[:, 1].max(initial=0)),
         "features_per_group": group, "group_bins": max(np.diff(firsts), default=0),
-        "wide": codes.dtype == np.uint16,
+        "wide": codes.dtype == np.uint16, "wide_sums": quantized.dtype == np.int64,
     }  # fmt: skip
     return emulator.call("pyllm_cuda_tree_histogram", "TreeHistogram", **{**args, **how})
 
@@ -62,6 +64,22 @@ def test_sums_leave_32_bits_but_not_a_block(emulator_for):
         [(0, 9000)],
     )  # fmt: skip
     np.testing.assert_array_equal(got["histograms"][0, 0], quantized.sum(0, dtype=np.int64))
+
+
+def test_wide_sums(emulator_for, rng):
+    """Integers of 45 bits, of one of two outputs: every other histogram is left alone."""
+    codes, offset, quantized, rows = problem(rng, 400, 5)
+    quantized = quantized.astype(np.int64) << 28
+    segments, bins = [(0, 250), (250, 150)], int(offset[-1])
+    got = run(
+        emulator_for("plain", SOURCES), codes, offset, quantized, rows, segments,
+        histograms=Out((2, 2, bins, 2), np.int64, np.full((2, 2, bins, 2), 7)),
+        histogram_node_stride=4 * bins,
+    )["histograms"]  # fmt: skip
+    for (start, count), sums in zip(segments, got[:, 0], strict=True):
+        mine = rows[start : start + count]
+        np.testing.assert_array_equal(sums, reference.histogram(codes, quantized, mine, offset))
+    np.testing.assert_array_equal(got[:, 1], 7)
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan"])

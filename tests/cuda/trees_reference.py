@@ -14,9 +14,17 @@ def codes_of(x, cuts):
     return result
 
 
-def quantize(values, count):
-    """(integers, unit): rounded to the power of two that leaves the sums of 8,192 rows 31 bits."""
-    bits = min(int(math.log2(2**31 // min(max(count, 1), 8192))), 24) - 1
+def bits_of_a_row(count):
+    """Of a magnitude, where the sums of 8,192 rows must fit 31."""
+    return min(int(math.log2(2**31 // min(max(count, 1), 8192))), 24) - 1
+
+
+def quantize(values, count, wide=False):
+    """(integers, unit): rounded to the power of two that leaves the sums of 8,192 rows 31 bits.
+
+    Or, where wide, the sums of all rows 62.
+    """
+    bits = min(61 - int(math.log2(max(count, 1) * 2)), 50) if wide else bits_of_a_row(count)
     largest = float(np.abs(values).max(initial=0))
     scale = 1.0 if largest == 0 else math.ldexp(1.0, bits - math.frexp(largest)[1])
     return np.rint(values.astype(np.float64) * scale).astype(np.int64), 1 / scale
