@@ -16,7 +16,7 @@ extern "C" cudaError_t pyllm_cuda_tree_split(const TreeSplit* args, cudaStream_t
   const dim3 nodes(static_cast<unsigned>(a.nodes));
   if (a.features > 0) {
     const dim3 grid(static_cast<unsigned>(a.features), nodes.x);
-    const size_t carries = static_cast<size_t>(a.outputs) * 2 * sizeof(int64_t);
+    const size_t carries = static_cast<size_t>(a.outputs + 1) * 2 * sizeof(int64_t);
     const cudaError_t error = PYLLM_LAUNCH(tree_split_features<kSplitThreads>, grid,
                                            dim3(kSplitThreads), carries, stream, a);
     if (error != cudaSuccess) return error;

@@ -53,6 +53,7 @@ struct TreeObjective {
     if (plain() && monotone == 0) return gl * gl / (hl + l2) + gr * gr / (hr + l2);
     const Exact wl = weight(gl, hl), wr = weight(gr, hr);
     if (monotone > 0 ? wl > wr : monotone < 0 && wl < wr) return -INFINITY;
+    if (!(hl + l2 > 0.0 && hr + l2 > 0.0)) return -INFINITY;  // an empty child
     return gain(gl, hl, wl) + gain(gr, hr, wr);
   }
 };
@@ -102,7 +103,8 @@ PYLLM_DEVICE Sums block_running_sums(Sums value, const dev::Shared<int64_t>& scr
   return value;
 }
 
-// `carry`: the sums of all bins before this round's, by output, in dynamic shared memory.
+// `carry`: the sums of all bins before this round's, by output and then of rows, in dynamic shared
+// memory.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
   constexpr int kWarps = kThreads / dev::kWarpSize;
@@ -143,10 +145,26 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
       const Sums m = output_sums(o, bins);
       missing = missing || m.gradient != 0 || m.hessian != 0;
     }
-    if (threadIdx.x == 0)
-      dev::sts(carry + 2 * o, int64_t{0}), dev::sts(carry + (2 * o + 1), int64_t{0});
+  }
+  for (int64_t i = threadIdx.x; i < 2 * (a.outputs + 1); i += kThreads) {
+    dev::sts(carry + i, int64_t{0});
   }
   __syncthreads();
+  // The sums of all bins up to the thread's own; `slot` is where they are carried on.
+  const auto running = [&](Sums own, int64_t slot) {
+    Sums sums = block_running_sums(own, scratch);
+    sums.gradient += dev::lds(carry + 2 * slot);
+    sums.hessian += dev::lds(carry + (2 * slot + 1));
+    __syncthreads();
+    if (threadIdx.x == kThreads - 1) {
+      dev::sts(carry + 2 * slot, sums.gradient);
+      dev::sts(carry + (2 * slot + 1), sums.hessian);
+    }
+    return sums;
+  };
+  const int64_t* counts =
+      a.counts != nullptr ? a.counts + (node * a.total_bins + first) * 2 : nullptr;
+  const int64_t rows = counts != nullptr ? dev::ldg(a.node_rows + node) : 0;
   const Exact by_count = Exact(static_cast<double>(a.least_hessian_sum)) * hessian_unit;
   const Exact least = by_count > a.min_child_weight ? by_count : Exact(a.min_child_weight);
 
@@ -155,15 +173,7 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
     const int cut = begin + threadIdx.x;
     Exact gains[2] = {0.0, 0.0}, hessians[2] = {0.0, 0.0};
     for (int64_t o = 0; o < a.outputs; ++o) {
-      Sums left = cut < bins ? output_sums(o, cut) : Sums{0, 0};
-      left = block_running_sums(left, scratch);
-      left.gradient += dev::lds(carry + 2 * o);
-      left.hessian += dev::lds(carry + (2 * o + 1));
-      __syncthreads();
-      if (threadIdx.x == kThreads - 1) {
-        dev::sts(carry + 2 * o, left.gradient);
-        dev::sts(carry + (2 * o + 1), left.hessian);
-      }
+      Sums left = running(cut < bins ? output_sums(o, cut) : Sums{0, 0}, o);
       const Sums total = total_of(o);
       const Exact g = scaled(total.gradient, gradient_unit);
       const Exact h = scaled(total.hessian, hessian_unit);
@@ -180,11 +190,19 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
         hessians[side] = hessians[side] + hl;
       }
     }
+    int64_t rows_left = 0;
+    if (counts != nullptr) {
+      rows_left = running(cut < bins ? load_sums(counts, cut) : Sums{0, 0}, a.outputs).hessian;
+    }
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
       if (side == 1 && !missing) break;
       // With missing values on the right, the last cut parts them from all others.
       if (cut >= (missing && side == 0 ? bins : bins - 1)) continue;
+      if (counts != nullptr) {
+        const int64_t lefts = rows_left + (side == 1 ? load_sums(counts, bins).hessian : 0);
+        if (lefts < a.min_child_samples || rows - lefts < a.min_child_samples) continue;
+      }
       const Exact hl = hessians[side];
       const bool heavy = !(hl < least) && !(total_hessian - hl < least);
       if (heavy && gains[side] < INFINITY) best[side].look_at(gains[side].v, cut);

@@ -15,6 +15,8 @@ struct TreeSplit {
   const uint8_t* allowed;      // (nodes, features): the features that may split, or null for all
   const int8_t* monotone;      // (features,): 1 rising, -1 falling, 0 free; or null
   const double* bounds;        // (nodes, 2): what leaf values may be, or null
+  const int64_t* counts;       // (nodes, total_bins, 2): histograms of (0, 1) for each row; or null
+  const int64_t* node_rows;    // (nodes,): rows of a node, where there are counts
   double* feature_gains;       // workspace (nodes, features)
   int32_t* feature_cuts;       // workspace (nodes, features)
   double* gains;               // (nodes,)
@@ -26,4 +28,5 @@ struct TreeSplit {
   double l1, l2, max_delta_step;  // max_delta_step 0: no limit
   double min_gain, min_child_weight;
   int64_t least_hessian_sum;  // of a child, as an integer sum
+  int64_t min_child_samples;  // fewest rows of a child, where there are counts
 };

@@ -54,7 +54,8 @@ class Grower:
         if self.wide:
             made = gradients(self.emulator, gradient, hessian, wide=1)
         self.quantized, self.units = made["quantized"], made["units"]
-        self.least_hessian_sum = self.parameters.min_child_samples * max(made["sums"][2], 0)
+        least = self.parameters.min_child_samples * self.outputs
+        self.least_hessian_sum = least * max(made["sums"][2], 0)
         self.rows = np.arange(n, dtype=np.int32)
         self.nodes = [Node(0, n, made["totals"], 0)]
         level = [0]
@@ -89,11 +90,16 @@ class Grower:
             1,
         )
         nodes, features, p = len(level), len(self.cuts), self.parameters
+        ones = np.tile(np.array([0, 1], np.int32), (len(self.x), 1))
+        counts = histograms.run(self.emulator, self.by_row, self.offset, ones, self.rows, segments)[
+            "histograms"
+        ]
         return self.emulator.call(
             "pyllm_cuda_tree_split", "TreeSplit", histograms=sums,
             totals=np.stack([self.nodes[i].totals for i in level]), units=self.units,
             bin_offset=self.offset, has_missing=self.has_missing, allowed=None, monotone=None,
-            bounds=None, feature_gains=Out((nodes, features), np.float64),
+            bounds=None, counts=counts, node_rows=np.array([count for _, count in segments]),
+            min_child_samples=p.min_child_samples, feature_gains=Out((nodes, features), np.float64),
             feature_cuts=Out((nodes, features), np.int32), gains=Out((nodes,), np.float64),
             features_found=Out((nodes,), np.int32), bins=Out((nodes,), np.int32),
             missing_left=Out((nodes,), np.int32), left=Out((nodes, self.outputs, 2), np.int64),
@@ -141,7 +147,11 @@ class Grower:
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"reg_alpha": 2.0, "gamma": 0.5}, {"min_child_weight": 3.0, "max_delta_step": 0.4}],
+    [
+        {},
+        {"reg_alpha": 2.0, "gamma": 0.5},
+        {"min_child_samples": 20, "min_child_weight": 3.0, "max_delta_step": 0.4},
+    ],
     ids=str,
 )
 def test_trees_are_the_cpus(emulator_for, rng, settings, outputs, outlier):

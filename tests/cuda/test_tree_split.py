@@ -32,7 +32,7 @@ def problem(rng, nodes, features, outputs=1, most_bins=20, missing=0.5):
 
 def run(emulator, histograms, totals, offset, has_missing, *, allowed=None, monotone=None,
         bounds=None, l1=0.0, l2=1.0, max_delta_step=0.0, min_gain=0.0, min_child_weight=0.0,
-        least_hessian_sum=0, **how):  # fmt: skip
+        least_hessian_sum=0, counts=None, min_child_samples=0, **how):  # fmt: skip
     nodes, outputs, total_bins, _ = histograms.shape
     features = len(has_missing)
     args = {
@@ -45,17 +45,21 @@ def run(emulator, histograms, totals, offset, has_missing, *, allowed=None, mono
         "nodes": nodes, "outputs": outputs, "features": features, "total_bins": total_bins,
         "l1": l1, "l2": l2, "max_delta_step": max_delta_step, "min_gain": min_gain,
         "min_child_weight": min_child_weight, "least_hessian_sum": least_hessian_sum,
+        "counts": None if counts is None else np.stack([0 * counts, counts], -1),
+        "node_rows": None if counts is None else counts[:, : offset[1]].sum(1),
+        "min_child_samples": min_child_samples,
     }  # fmt: skip
     return emulator.call("pyllm_cuda_tree_split", "TreeSplit", **{**args, **how})
 
 
-def check(got, made, *, allowed=None, monotone=None, bounds=None, **options):
+def check(got, made, *, allowed=None, monotone=None, bounds=None, counts=None, **options):
     histograms, totals, offset, has_missing = made
     for node in range(len(histograms)):
         gain, feature, cut, missing_left, left = reference.best_split(
             histograms[node], totals[node], UNITS, offset, has_missing,
             allowed=None if allowed is None else allowed[node], monotone=monotone,
-            bounds=(-np.inf, np.inf) if bounds is None else bounds[node], **options,
+            bounds=(-np.inf, np.inf) if bounds is None else bounds[node],
+            counts=None if counts is None else counts[node], **options,
         )  # fmt: skip
         assert got["features_found"][node] == feature
         assert got["gains"][node] == gain
@@ -86,6 +90,20 @@ def test_monotone_bounded_and_sampled(emulator_for, rng):
         "monotone": np.array([1, -1, 0, 1, -1], np.int8),
         "bounds": np.sort(rng.normal(0, 0.3, (6, 2)), 1),
     }
+    check(run(emulator_for("plain", SOURCES), *made, **options), made, **options)
+
+
+@pytest.mark.parametrize("most_bins", [20, 600])
+def test_children_of_enough_rows(emulator_for, rng, most_bins):
+    made = problem(rng, 5, 3, most_bins=most_bins)
+    offset = made[2]
+    rows = 100
+    counts = np.zeros((5, int(offset[-1])), np.int64)
+    for node in range(5):
+        for f in range(3):
+            codes = rng.integers(offset[f], offset[f + 1], rows)
+            np.add.at(counts[node], codes, 1)
+    options = {"counts": counts, "min_child_samples": 37}
     check(run(emulator_for("plain", SOURCES), *made, **options), made, **options)
 
 

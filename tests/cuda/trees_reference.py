@@ -63,6 +63,8 @@ class Objective:
                 np.float64(a) * a / (np.float64(b) + self.l2) for a, b in ((gl, hl), (gr, hr))
             )
             return float(left + right)
+        if not (hl + self.l2 > 0 and hr + self.l2 > 0):
+            return -math.inf
         wl, wr = self.weight(gl, hl), self.weight(gr, hr)
         if (monotone > 0 and wl > wr) or (monotone < 0 and wl < wr):
             return -math.inf
@@ -71,7 +73,8 @@ class Objective:
 
 def best_split(
     histograms, totals, units, offset, has_missing, *, l1=0.0, l2=1.0, max_delta_step=0.0,
-    min_gain=0.0, min_child_weight=0.0, least_hessian_sum=0, allowed=None, monotone=None,
+    min_gain=0.0, min_child_weight=0.0, least_hessian_sum=0, min_child_samples=0, counts=None,
+    allowed=None, monotone=None,
     bounds=(-math.inf, math.inf),
 ):  # fmt: skip
     """(gain, feature, bin, missing_left, left sums (outputs, 2)) of one node.
@@ -105,6 +108,12 @@ def best_split(
                         gain += objective.of_cut(gl, hl, *whole[o], turn)
                     hessian += hl
                 heavy = hessian >= least and total_hessian - hessian >= least
+                if counts is not None:
+                    inside = counts[first : first + cut + 1].sum()
+                    inside += counts[first + bins] if side else 0
+                    # Every feature holds all rows.
+                    others = counts[first : first + codes].sum() - inside
+                    heavy = heavy and min(inside, others) >= min_child_samples
                 if heavy and top < gain < math.inf:
                     top, chosen = gain, (cut, left)
             gained = top - parent
