@@ -41,7 +41,8 @@ extern "C" cudaError_t pyllm_cuda_tree_bins(const TreeBins* args, cudaStream_t s
 
 extern "C" cudaError_t pyllm_cuda_tree_gradients(const TreeGradients* args, cudaStream_t stream) {
   const TreeGradients& a = *args;
-  if (a.count < 0 || a.count > INT32_MAX || a.outputs < 1 || a.outputs > kMaxGridY) {
+  if (a.count < 0 || a.count > INT32_MAX || a.outputs < 1 || a.outputs > kMaxGridY ||
+      a.levels < 0) {
     return cudaErrorInvalidValue;
   }
   constexpr int kThreads = kTreeGradientThreads;

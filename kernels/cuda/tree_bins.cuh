@@ -109,11 +109,16 @@ PYLLM_DEVICE double power_of_two(int exponent) {
 // The blocks of row blockIdx.y of the grid take output blockIdx.y. Word: int32_t or int64_t.
 template <class Word, int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int bits) {
-  const int exponents[2] = {scale_exponent(dev::ldg(a.largest), bits),
-                            scale_exponent(dev::ldg(a.largest + 1), bits)};
-  const double scales[2] = {power_of_two(exponents[0]), power_of_two(exponents[1])};
-  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x < 2) {
-    dev::stg(a.units + threadIdx.x, power_of_two(threadIdx.x == 0 ? -exponents[0] : -exponents[1]));
+  double scales[2];
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const uint32_t largest = dev::ldg(a.largest + k);
+    scales[k] = a.levels == 0  ? power_of_two(scale_exponent(largest, bits))
+                : largest == 0 ? 1.0
+                               : static_cast<float>(a.levels) / dev::float_of(largest);
+    if (blockIdx.x == 0 && blockIdx.y == 0 && static_cast<int>(threadIdx.x) == k) {
+      dev::stg(a.units + k, dev::div_rn(1.0, scales[k]));
+    }
   }
   using Pair = dev::Vec<Word, 2>;
   Pair* quantized = static_cast<Pair*>(a.quantized) + blockIdx.y * a.all_rows;
@@ -124,11 +129,14 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
     double values[2] = {dev::ldg(a.gradient + place.at) * scales[0],
                         dev::ldg(a.hessian + place.at) * scales[1]};
     if (a.stochastic) {
-      const PhiloxWords random = philox(a.seed, a.stream, static_cast<uint64_t>(place.row));
+      const PhiloxWords random = philox(a.seed, a.stream + static_cast<uint64_t>(place.output),
+                                        static_cast<uint64_t>(place.row));
       // Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
+#pragma unroll
       for (int k = 0; k < 2; ++k) values[k] += (random.v[k] + 0.5) * 0x1p-32 - 0.5;
     }
     Pair word;
+#pragma unroll
     for (int k = 0; k < 2; ++k) {
       const int64_t q = dev::round_even(values[k]);
       word.v[k] = static_cast<Word>(q);
@@ -139,10 +147,12 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
     most = word.v[1] > most ? word.v[1] : most;
     dev::stg(quantized + place.row, word);
   }
+#pragma unroll
   for (int64_t& sum : sums) sum = dev::warp_reduce<dev::Sum>(sum);
   least = dev::warp_reduce<dev::Least>(least);
   most = -dev::warp_reduce<dev::Least>(-(most + 1)) - 1;
   if (threadIdx.x % dev::kWarpSize > 0) return;
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     dev::atomic_add(a.totals + 2 * blockIdx.y + k, sums[k]);
     dev::atomic_add(a.sums + k, sums[2 + k]);

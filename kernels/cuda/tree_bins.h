@@ -21,7 +21,9 @@ struct TreeBins {
 // of all outputs, as the CPU's engine sets them: so that the sums of 8,192 rows fit 32 bits, or,
 // `wide`, those of all rows 62. Wide ones are for gradients of which a few are so large that too
 // few bits are left for the others: where 512 times sums[0] is below rows * outputs * 2^(bits - 1),
-// or sums[1] is, with bits = tree_gradient_bits(count).
+// or sums[1] is, with bits = tree_gradient_bits(count). With `levels` the largest magnitude becomes
+// that many instead: quantised training (Shi et al., NeurIPS 2022) rounds to 7, up or down at
+// random.
 struct TreeGradients {
   const float* gradient;  // of row r and output o at [r * row_stride + o * output_stride]
   const float* hessian;
@@ -32,8 +34,9 @@ struct TreeGradients {
   int64_t* totals;      // (outputs, 2): sums of gradient and hessian
   int64_t* sums;        // (4,): of the magnitudes of both; the least and the most hessian of a row
   int64_t count, all_rows, outputs, row_stride, output_stride;
-  uint64_t seed, stream;
-  int32_t stochastic;  // round up with the probability of the fraction (Philox), else to nearest
+  uint64_t seed, stream;  // of output 0; the next outputs' streams follow
+  int32_t stochastic;     // round up with the probability of the fraction, else to nearest
+  int32_t levels;         // or 0
   int32_t wide;
 };
 

@@ -65,7 +65,7 @@ def test_both_layouts_are_written_in_whole_sectors(emulator_for, rng):
 
 
 def gradients(
-    emulator, gradient, hessian, rows=None, stochastic=0, seed=0, stream=0, wide=0, **how
+    emulator, gradient, hessian, rows=None, stochastic=0, seed=0, stream=0, wide=0, levels=0, **how
 ):
     """gradient, hessian: (rows,) or (rows, outputs)."""
     n, outputs = len(gradient), gradient.size // len(gradient)
@@ -77,7 +77,7 @@ def gradients(
         totals=Out((outputs, 2), np.int64), sums=Out((4,), np.int64),
         count=n if rows is None else rows.size, all_rows=n, outputs=outputs,
         row_stride=outputs, output_stride=1, seed=seed, stream=stream,
-        stochastic=stochastic, wide=wide, **how,
+        stochastic=stochastic, wide=wide, levels=levels, **how,
     )  # fmt: skip
 
 
