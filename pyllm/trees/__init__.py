@@ -6,6 +6,17 @@ The scikit-learn estimators on top are `pyllm.ensemble`.
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Grown, TreeParameters, grow_tree
+from pyllm.trees.lightgbm import load_lightgbm
 from pyllm.trees.tree import Tree
+from pyllm.trees.xgboost import load_xgboost
 
-__all__ = ["Dataset", "Forest", "Grown", "Tree", "TreeParameters", "grow_tree"]
+__all__ = [
+    "Dataset",
+    "Forest",
+    "Grown",
+    "Tree",
+    "TreeParameters",
+    "grow_tree",
+    "load_lightgbm",
+    "load_xgboost",
+]

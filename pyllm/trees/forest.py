@@ -34,6 +34,7 @@ class Forest:
         average: a margin is the mean, not the sum, over the trees that add to it.
         feature_names: one a feature, or None.
         float32_input: X is rounded to float32 before it is compared (XGBoost's convention).
+        metadata: what else goes into a model file, a JSON object; prediction ignores it.
 
     Raises:
         ValueError: the arrays are not a forest; names the field.
@@ -60,6 +61,7 @@ class Forest:
     average: bool = False
     feature_names: list[str] | None = None
     float32_input: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
     traversal: Traversal = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class Forest:
         average: bool = False,
         feature_names: Sequence[str] | None = None,
         float32_input: bool = False,
+        metadata: dict[str, Any] | None = None,
     ) -> "Forest":
         """A forest of `trees`, in this order.
 
@@ -136,6 +139,7 @@ class Forest:
             average=average,
             feature_names=None if feature_names is None else list(feature_names),
             float32_input=float32_input,
+            metadata=dict(metadata or {}),
         )
 
     @property
@@ -195,6 +199,7 @@ class Forest:
             "average",
             "feature_names",
             "float32_input",
+            "metadata",
         )
         return Forest.concat(
             trees, tree_output=tree_output, **{name: getattr(self, name) for name in kept}

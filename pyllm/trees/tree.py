@@ -1,6 +1,6 @@
 """One decision tree as arrays of nodes."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,11 @@ class Tree:
 
     def scaled(self, factor: float) -> "Tree":
         """The same tree with its values multiplied (a learning rate, DART's weights)."""
-        changed = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Tree(**{**changed, "value": self.value * factor})
+        return self.with_value(self.value * factor)
+
+    def with_value(self, value: np.ndarray) -> "Tree":
+        """The same tree with other values, (n_nodes, width)."""
+        return replace(self, value=value)
 
 
 def as_exactly(array: Any, dtype: type[np.generic], name: str) -> np.ndarray:
