@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyllm.trees.matrix import read_matrix
+from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
 from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
 from pyllm.trees.validate import check_forest
@@ -141,6 +143,27 @@ class Forest:
             float32_input=float32_input,
             metadata=dict(metadata or {}),
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write the forest: safetensors if `path` ends in .safetensors, else JSON.
+
+        The file is written beside its place and renamed: it is whole, or as it was. Its form is
+        described in docs/tree_model.md.
+
+        Raises:
+            ValueError: `metadata` is not what JSON can hold.
+        """
+        save_forest(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Forest":
+        """Read a file that `save` wrote; see `load_xgboost` and `load_lightgbm` for others'.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, no model file, or of a later version.
+        """
+        return load_forest(path)
 
     @property
     def n_trees(self) -> int:
