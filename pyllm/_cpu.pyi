@@ -272,6 +272,17 @@ def forest_predict(
     out: typing.Any = None,
     leaves: bool = False,
 ) -> typing.Any: ...
+def forest_shap(
+    forest: PackedForest,
+    left_share: typing.Any,
+    X: typing.Any,
+    indices: typing.Any = None,
+    indptr: typing.Any = None,
+    absent: float = 0.0,
+    *,
+    round_up: bool,
+    interactions: bool = False,
+) -> typing.Any: ...
 def geglu(
     arg0: typing.Any,
     arg1: typing.Any,

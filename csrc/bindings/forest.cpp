@@ -3,6 +3,7 @@
 #include "bindings/arrays.h"
 #include "bindings/families.h"
 #include "cpu/trees/predict.h"
+#include "cpu/trees/shap.h"
 
 namespace pyllm::bind {
 namespace {
@@ -136,6 +137,46 @@ py::object predict(const PackedForest& forest, py::handle x, py::handle indices,
   return result.object;
 }
 
+// Trees deeper than this are not explained: time and memory grow with the square of the depth.
+constexpr int32_t kMaxShapDepth = 1024;
+
+py::object shap(const PackedForest& forest, py::handle left_share, py::handle x, py::handle indices,
+                py::handle indptr, double absent, bool round_up, bool interactions) {
+  const RowInputs in{Input(x, "X"), optional_input(indices, "indices"),
+                     optional_input(indptr, "indptr")};
+  ForestShapArgs args;
+  args.forest = &forest;
+  args.rows = read_rows(forest, in, absent, round_up);
+  args.interactions = interactions;
+  if (forest.max_depth > kMaxShapDepth) {
+    throw py::value_error("forest: trees of depth " + std::to_string(forest.max_depth) +
+                          " are too deep to explain, at most " + std::to_string(kMaxShapDepth));
+  }
+  args.max_depth = forest.max_depth;
+  const Input share(left_share, "left_share");
+  const double* given = read<double>(share, DType::f64, forest.n_source_nodes);
+  const int64_t columns = forest.n_features + 1;
+  std::vector<int64_t> shape{args.rows.rows, forest.n_outputs, columns};
+  if (interactions) shape.push_back(columns);
+  double size = 1;
+  for (const int64_t n : shape) size *= static_cast<double>(n);
+  if (size > 0x1p44) throw py::value_error("X: too many rows and features to explain at once");
+  const Output result = make_output(in.x, shape, DType::f64);
+  args.out = result.view.as<double>();
+  const py::gil_scoped_release release;
+  std::fill_n(args.out, result.view.size(), 0.0);
+  std::vector<double> packed(forest.original.size());
+  for (size_t t = 0; t < forest.trees.size(); ++t) {
+    const size_t end = t + 1 < forest.trees.size() ? forest.trees[t + 1].first : packed.size();
+    for (size_t i = forest.trees[t].first; i < end; ++i) {
+      if (forest.original[i] >= 0) packed[i] = given[forest.trees[t].source + forest.original[i]];
+    }
+  }
+  args.left_share = packed.data();
+  forest_shap(args);
+  return result.object;
+}
+
 }  // namespace
 
 void bind_forest(py::module_& m) {
@@ -150,6 +191,9 @@ void bind_forest(py::module_& m) {
         py::arg("indptr") = none, py::arg("absent") = 0.0, py::kw_only(), py::arg("round_up"),
         py::arg("first_tree"), py::arg("end_tree"), py::arg("out") = none,
         py::arg("leaves") = false);
+  m.def("forest_shap", &shap, py::arg("forest"), py::arg("left_share"), py::arg("X"),
+        py::arg("indices") = none, py::arg("indptr") = none, py::arg("absent") = 0.0, py::kw_only(),
+        py::arg("round_up"), py::arg("interactions") = false);
 }
 
 }  // namespace pyllm::bind

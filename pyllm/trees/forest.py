@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyllm.trees.explain import shap
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
@@ -277,6 +278,44 @@ class Forest:
             raise ValueError(f"step: expected at least 1, got {step}")
         matrix = read_matrix(X, self.n_features, absent=absent)
         return staged_margins(self, matrix, step)
+
+    def shap(
+        self,
+        X: Any,
+        *,
+        interactions: bool = False,
+        weight: str | None = None,
+        absent: float = 0.0,
+    ) -> np.ndarray:
+        """What each feature adds to each margin: TreeSHAP, path-dependent.
+
+        Lundberg, Erion and Lee 2018, "Consistent individualized feature attribution for tree
+        ensembles": Shapley values of the game in which an unknown feature sends a row both ways,
+        in the shares of the training weight.
+
+        Args:
+            X: as in `predict`.
+            interactions: split every value among pairs of features (the same paper, section 4).
+            weight: "count" (training rows, as LightGBM and scikit-learn weigh), "cover" (sums of
+                hessians, as XGBoost does); default: counts where the forest has them.
+            absent: as in `predict`.
+
+        Returns:
+            (rows, n_outputs, n_features + 1) float64, the expected margin last: the sum over that
+            axis is the margin. With interactions (rows, n_outputs, n_features + 1,
+            n_features + 1), symmetric; the sum over the last axis is the value of a feature.
+
+        Raises:
+            ValueError: as `predict`; another `weight`; trees deeper than 1024.
+        """
+        matrix = read_matrix(X, self.n_features, absent=absent)
+        return shap(self, matrix, weight, interactions=interactions)
+
+    def trees_of_outputs(self, trees: range) -> np.ndarray:
+        """(n_outputs,) how many of `trees` add to each output, and 1 where none does."""
+        outputs = self.tree_output[trees.start : trees.stop]
+        counts = np.bincount(outputs[outputs >= 0], minlength=self.n_outputs)
+        return np.maximum(counts + np.count_nonzero(outputs < 0), 1)
 
     def _range(self, first_tree: int, n_trees: int | None) -> range:
         if not 0 <= first_tree <= self.n_trees:

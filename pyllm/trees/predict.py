@@ -63,7 +63,5 @@ def _run(forest: "Forest", X: Dense | Sparse, trees: range, **options: Any) -> n
 
 def _finish(forest: "Forest", sums: np.ndarray, trees: range) -> np.ndarray:
     if forest.average:
-        outputs = forest.tree_output[trees.start : trees.stop]
-        counts = np.bincount(outputs[outputs >= 0], minlength=forest.n_outputs)
-        sums = sums / np.maximum(counts + np.count_nonzero(outputs < 0), 1)
+        sums = sums / forest.trees_of_outputs(trees)
     return forest.base_score + sums

@@ -109,7 +109,7 @@ def xgboost_margin(booster, X, types, **options):
     data = xgboost.DMatrix(
         X, feature_types=types, enable_categorical=True, feature_names=booster.feature_names
     )
-    return booster.predict(data, output_margin=True, **options)
+    return booster.predict(data, **(options or {"output_margin": True}))
 
 
 @pytest.mark.parametrize("name", XGBOOST)
@@ -131,7 +131,9 @@ def test_xgboost_first_rounds(rng):
     booster, X, types = train_xgboost(rng, "forest")
     forest = load_xgboost(booster.save_raw())
     for rounds in (1, 5):
-        expected = xgboost_margin(booster, X, types, iteration_range=(0, rounds))
+        expected = xgboost_margin(
+            booster, X, types, output_margin=True, iteration_range=(0, rounds)
+        )
         close(forest[: rounds * 12].predict(X), expected)
 
 
@@ -233,3 +235,25 @@ def test_lightgbm_linear_is_refused(rng):
     booster, _ = train_lightgbm(rng, linear_tree=True)
     with pytest.raises(ValueError, match="linear"):
         load_lightgbm(booster.model_to_string())
+
+
+@pytest.mark.parametrize("name", ["squared", "softprob", "one hot", "dart", "lossguide"])
+def test_shap_of_xgboost(rng, name):
+    booster, X, types = train_xgboost(rng, name, rounds=5)
+    forest = load_xgboost(booster.save_raw())
+    X = X[:40]
+    for option, interactions in (("pred_contribs", False), ("pred_interactions", True)):
+        theirs = xgboost_margin(booster, X, types, **{option: True})
+        ours = forest.shap(X, interactions=interactions)
+        close_to(ours, theirs.reshape(ours.shape), 2e-5)
+
+
+@pytest.mark.parametrize("name", ["squared", "multiclass", "zero as missing", "no missing"])
+def test_shap_of_lightgbm(rng, name):
+    booster, X = train_lightgbm(rng, name, rounds=5)
+    ours = load_lightgbm(booster.model_to_string()).shap(X[:40])
+    close_to(ours, booster.predict(X[:40], pred_contrib=True).reshape(ours.shape), 1e-6)
+
+
+def close_to(ours, theirs, tolerance):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())

@@ -45,11 +45,11 @@ class Packer {
     const uint32_t largest = largest_tree();
     const bool narrow = largest < 65535 && out_.columns.size() * kForestLanes < 65536;
     if (categorical_) {
-      out_.wide_keys ? fill<CategoryNode<int64_t>>() : fill<CategoryNode<int32_t>>();
+      out_.wide_keys ? fill<CategoryNode<uint64_t>>() : fill<CategoryNode<uint32_t>>();
     } else if (out_.wide_keys) {
-      fill<SplitNode<int64_t, uint32_t>>();
+      fill<SplitNode<uint64_t, uint32_t>>();
     } else {
-      narrow ? fill<SplitNode<int32_t, uint16_t>>() : fill<SplitNode<int32_t, uint32_t>>();
+      narrow ? fill<SplitNode<uint32_t, uint16_t>>() : fill<SplitNode<uint32_t, uint32_t>>();
     }
   }
 
@@ -117,7 +117,7 @@ class Packer {
         fail("tree_output", "expected -1 or numbers below n_outputs");
       }
       if (nodes.size() % 2) append_filler(nodes);
-      out_.trees.push_back({static_cast<int64_t>(nodes.size()), output, 0});
+      out_.trees.push_back({static_cast<int64_t>(nodes.size()), in_.tree_offset[t], output, 0});
       append_tree(nodes, t);
     }
     out_.value.assign(nodes.size() * in_.width, 0.0);
@@ -154,6 +154,7 @@ class Packer {
       if (i == level_end) {
         level_end = nodes.size();
         ++depth;
+        out_.max_depth = std::max(out_.max_depth, depth);
       }
       const int32_t local = out_.original[i];
       const int64_t node = in_.tree_offset[t] + local;
@@ -228,16 +229,16 @@ class Packer {
 
 }  // namespace
 
-int32_t float_key(float x) {
-  int32_t bits;
+uint32_t float_key(float x) {
+  uint32_t bits;
   std::memcpy(&bits, &x, 4);
-  return bits ^ (bits >> 31 & std::numeric_limits<int32_t>::max());
+  return bits >> 31 ? ~bits : bits | uint32_t{1} << 31;
 }
 
-int64_t double_key(double x) {
-  int64_t bits;
+uint64_t double_key(double x) {
+  uint64_t bits;
   std::memcpy(&bits, &x, 8);
-  return bits ^ (bits >> 63 & std::numeric_limits<int64_t>::max());
+  return bits >> 63 ? ~bits : bits | uint64_t{1} << 63;
 }
 
 PackedForest pack_forest(const ForestArrays& forest, bool wide_keys) {
@@ -245,6 +246,7 @@ PackedForest pack_forest(const ForestArrays& forest, bool wide_keys) {
   packed.n_features = forest.n_features;
   packed.n_outputs = forest.n_outputs;
   packed.width = forest.width;
+  packed.n_source_nodes = forest.n_nodes;
   packed.wide_keys = wide_keys;
   Packer(forest, packed).pack();
   return packed;

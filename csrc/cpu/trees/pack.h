@@ -1,6 +1,6 @@
 // A forest laid out for traversal.
 //
-// A row is first turned into integer keys that order as its numbers do, one for each *column*: a
+// A row is first turned into unsigned keys that order as its numbers do, one for each *column*: a
 // feature together with what counts as missing and where that goes. A missing entry becomes the
 // lowest key in a column whose missing values go left and the highest where they go right, so a
 // step down a tree is a load of the node, a load of the key, a comparison and an addition:
@@ -46,8 +46,8 @@ struct SplitNode {
   Index child;    // the left one, within the tree; the right one follows
 };
 
-// Goes left if bit `key` of the set is 1, else as SplitNode. A set is its length in bits and then
-// its words, in category_table; category 0 there is empty, for splits at thresholds.
+// Goes left if bit `key - 1` of the set is 1, else as SplitNode. A set is its length in bits and
+// then its words, in category_table; category 0 there is empty, for splits at thresholds.
 template <class Key>
 struct CategoryNode {
   using KeyType = Key;
@@ -62,23 +62,27 @@ struct ForestColumn {
 
 struct PackedTree {
   int64_t first;      // of its nodes
+  int64_t source;     // of its nodes in ForestArrays
   int32_t output;     // -1: all of them
   int32_t min_depth;  // steps to its shallowest leaf
 };
 
-// Keys of a categorical column: 0 missing, 1 + category, or -1 for what no set contains.
-constexpr int32_t kMissingCategory = 0, kNoCategory = -1;
+// Keys of a categorical column: 1 + a bit of the sets, which is 0 for missing and 1 + c for
+// category c; the highest key for what no set contains.
+constexpr uint32_t kMissingCategory = 1, kFirstCategory = 2;
 constexpr int64_t kMaxCategoryWords = (int64_t{1} << 26) - 1;
 constexpr double kCategoryLimit = 32.0 * kMaxCategoryWords;  // above all that a set can hold
 
 struct PackedForest {
   using Nodes =
-      std::variant<std::vector<SplitNode<int32_t, uint16_t>>,
-                   std::vector<SplitNode<int32_t, uint32_t>>,
-                   std::vector<SplitNode<int64_t, uint32_t>>, std::vector<CategoryNode<int32_t>>,
-                   std::vector<CategoryNode<int64_t>>>;
+      std::variant<std::vector<SplitNode<uint32_t, uint16_t>>,
+                   std::vector<SplitNode<uint32_t, uint32_t>>,
+                   std::vector<SplitNode<uint64_t, uint32_t>>, std::vector<CategoryNode<uint32_t>>,
+                   std::vector<CategoryNode<uint64_t>>>;
 
   int64_t n_features = 0, n_outputs = 0, width = 1;
+  int64_t n_source_nodes = 0;  // in ForestArrays
+  int32_t max_depth = 0;       // of all trees
   bool wide_keys = false;
   std::vector<int32_t> features;  // those that some node splits on
   std::vector<int32_t> slot_of;   // feature -> its place in `features`, -1 without one
@@ -94,7 +98,7 @@ struct PackedForest {
 PackedForest pack_forest(const ForestArrays& forest, bool wide_keys);
 
 // The order of floating-point numbers as integers; x must not be NaN, nor -0.
-int32_t float_key(float x);
-int64_t double_key(double x);
+uint32_t float_key(float x);
+uint64_t double_key(double x);
 
 }  // namespace pyllm

@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "core/scratch.h"
 #include "cpu/trees/row_keys.h"
+#include "cpu/trees/walk.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -22,65 +23,28 @@ constexpr int kLanes = kForestLanes;
 constexpr int64_t kKeyBytes = 32 * 1024;  // of a block, where rows are not too wide
 constexpr int64_t kMinGroups = 8, kMaxGroups = 64;
 
-template <class Key, class Index>
-struct Walker {
-  const SplitNode<Key, Index>* nodes;
-  const Key* keys;
-
-  uint32_t step(uint32_t at, int lane) const {
-    const SplitNode<Key, Index> node = nodes[at];
-    return node.child + (keys[node.column + lane] > node.threshold);
-  }
-};
-
-template <class Key>
-struct CategoryWalker {
-  const CategoryNode<Key>* nodes;
-  const Key* keys;
-  const uint32_t* table;
-
-  uint32_t step(uint32_t at, int lane) const {
-    const CategoryNode<Key>& node = nodes[at];
-    const Key key = keys[node.column + lane];
-    const auto bit = static_cast<uint32_t>(key);
-    const uint32_t* set = table + node.category;
-    const bool inside = bit < set[0];
-    const uint32_t word = set[1 + (inside ? bit >> 5 : 0)];
-    const bool member = inside & (word >> (bit & 31));
-    return node.child + ((key > node.threshold) & !member);
-  }
-};
-
-template <class Key, class Index>
-Walker<Key, Index> walker(const PackedForest&, const SplitNode<Key, Index>* nodes,
-                          const Key* keys) {
-  return {nodes, keys};
-}
-template <class Key>
-CategoryWalker<Key> walker(const PackedForest& forest, const CategoryNode<Key>* nodes,
-                           const Key* keys) {
-  return {nodes, keys, forest.category_table.data()};
-}
-
-template <class Walk>
-void find_leaves(const Walk walk, int min_depth, uint32_t* leaves) {
-  uint32_t at[kLanes];
+template <class Step>
+void find_leaves(const Step step, int min_depth, uint32_t* leaves) {
+  uint64_t at[kLanes];
   for (int i = 0; i < kLanes; ++i) at[i] = 1;
-  for (int step = 0; step < min_depth; ++step) {
+  for (int depth = 0; depth < min_depth; ++depth) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kLanes; ++i) at[i] = walk.step(at[i], i);
+    for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
   }
-  uint32_t moved;
+  // A step from a leaf leads nowhere, so looking at every other one is enough.
+  uint64_t moved;
   do {
     moved = 0;
 #pragma GCC unroll 8
+    for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
+#pragma GCC unroll 8
     for (int i = 0; i < kLanes; ++i) {
-      const uint32_t next = walk.step(at[i], i);
+      const uint64_t next = step(at[i], i);
       moved |= next ^ at[i];
       at[i] = next;
     }
   } while (moved != 0);
-  for (int i = 0; i < kLanes; ++i) leaves[i] = at[i];
+  for (int i = 0; i < kLanes; ++i) leaves[i] = static_cast<uint32_t>(at[i]);
 }
 
 template <class Key>
@@ -92,23 +56,6 @@ class Block {
         group_keys_(f_.columns.size() * kLanes),
         keys_(group_keys_ * groups),
         sums_(args.sums ? groups * kLanes * f_.n_outputs : 0) {}
-
-  // T: the rows' type.
-  template <class T, Keying K>
-  void encode(int64_t begin, int64_t rows) {
-    const RowReader<T> reader(f_, a_.rows);
-    Scratch<T> entries(std::max<size_t>(f_.features.size(), 1) * kLanes);
-    std::fill_n(entries.data(), std::max<size_t>(f_.features.size(), 1) * kLanes, T(0));
-    for (int64_t row = 0; row < rows; row += kLanes) {
-      reader.read(begin + row, static_cast<int>(std::min<int64_t>(kLanes, rows - row)),
-                  entries.data());
-      Key* keys = group(row / kLanes);
-      for (size_t c = 0; c < f_.columns.size(); ++c) {
-        column_keys<K>(f_.columns[c], entries.data() + f_.columns[c].slot * kLanes,
-                       keys + c * kLanes);
-      }
-    }
-  }
 
   template <class Node>
   void predict(const std::vector<Node>& nodes, int64_t begin, int64_t rows) {
@@ -122,7 +69,7 @@ class Block {
     for (int64_t t = a_.first_tree; t < a_.end_tree; ++t) {
       const PackedTree& tree = f_.trees[t];
       for (int64_t g = 0; g < groups; ++g) {
-        find_leaves(walker(f_, nodes.data() + tree.first, group(g)), tree.min_depth, leaves);
+        find_leaves(step_of(f_, nodes.data() + tree.first, group(g)), tree.min_depth, leaves);
         if (result) {
           add(tree, leaves, sums_.data() + g * kLanes * n_outputs);
         } else {
@@ -133,9 +80,9 @@ class Block {
     if (result) std::copy_n(sums_.data(), rows * n_outputs, result);
   }
 
- private:
   Key* group(int64_t g) const { return keys_.data() + g * group_keys_; }
 
+ private:
   void add(const PackedTree& tree, const uint32_t* leaves, double* sums) const {
     const int64_t n = f_.n_outputs;
     if (tree.output >= 0) {
@@ -175,18 +122,12 @@ void predict(const ForestPredictArgs& a, const std::vector<Node>& nodes) {
   const int64_t runs = std::min<int64_t>(blocks, num_threads() * int64_t{8});
   parallel_tasks(runs, [&](int64_t run) {
     Block<Key> work(a, groups);
+    RowKeys<Key> encoder(*a.forest, a.rows);
     for (int64_t b = blocks * run / runs; b < blocks * (run + 1) / runs; ++b) {
       const int64_t begin = b * block, rows = std::min(block, a.rows.rows - begin);
-      const bool doubles = a.rows.x.dtype == DType::f64;
-      if constexpr (sizeof(Key) == 8) {
-        doubles ? work.template encode<double, Keying::wide>(begin, rows)
-                : work.template encode<float, Keying::wide>(begin, rows);
-      } else if (!doubles) {
-        work.template encode<float, Keying::narrow>(begin, rows);
-      } else if (a.rows.rounding == RowRounding::nearest) {
-        work.template encode<double, Keying::nearest>(begin, rows);
-      } else {
-        work.template encode<double, Keying::up>(begin, rows);
+      for (int64_t g = 0; g < groups && g * kLanes < rows; ++g) {
+        encoder.encode(begin + g * kLanes, std::min<int64_t>(kLanes, rows - g * kLanes),
+                       work.group(g));
       }
       work.predict(nodes, begin, rows);
     }

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/scratch.h"
 #include "cpu/trees/predict.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -18,7 +19,7 @@ namespace pyllm::PYLLM_ISA {
 enum class Keying { narrow, nearest, up, wide };
 
 template <Keying K>
-using KeyOf = std::conditional_t<K == Keying::wide, int64_t, int32_t>;
+using KeyOf = std::conditional_t<K == Keying::wide, uint64_t, uint32_t>;
 
 // x is not NaN.
 template <Keying K, class T>
@@ -27,12 +28,12 @@ KeyOf<K> key_of(T x) {
     const double d = static_cast<double>(x) + 0.0;  // -0 becomes 0
     int64_t bits;
     std::memcpy(&bits, &d, 8);
-    return bits ^ (bits >> 63 & std::numeric_limits<int64_t>::max());
+    return bits ^ (bits >> 63 | std::numeric_limits<int64_t>::min());
   } else {
     const float f = static_cast<float>(x) + 0.0f;
     int32_t bits;
     std::memcpy(&bits, &f, 4);
-    const int32_t key = bits ^ (bits >> 31 & std::numeric_limits<int32_t>::max());
+    const uint32_t key = bits ^ (bits >> 31 | std::numeric_limits<int32_t>::min());
     // The next key is the next float.
     if constexpr (K == Keying::up) return key + (static_cast<T>(f) < x ? 1 : 0);
     return key;
@@ -50,13 +51,13 @@ void column_keys(const ForestColumn& column, const T* x, KeyOf<K>* keys) {
   using Key = KeyOf<K>;
   constexpr T kZero = static_cast<T>(1e-35);  // LightGBM's idea of zero
   if (column.categorical) {
+    constexpr Key kNone = std::numeric_limits<Key>::max();
     for (int i = 0; i < kForestLanes; ++i) {
       const T value = rounded<K>(x[i]);
       const bool missing = value != value || (column.zero_is_missing && std::abs(value) <= kZero);
       const bool known = value >= 0 && value < static_cast<T>(kCategoryLimit);
-      keys[i] = missing ? Key{kMissingCategory}
-                : known ? static_cast<Key>(value) + 1
-                        : Key{kNoCategory};
+      const Key category = known ? static_cast<Key>(value) + kFirstCategory : kNone;
+      keys[i] = missing ? Key{kMissingCategory} : category;
     }
     return;
   }
@@ -132,6 +133,48 @@ class RowReader {
 
   const PackedForest& forest_;
   const ForestRows& rows_;
+};
+
+// Keys of kForestLanes rows at a time: keys[column * kForestLanes + row].
+template <class Key>
+class RowKeys {
+ public:
+  RowKeys(const PackedForest& forest, const ForestRows& rows)
+      : forest_(forest), rows_(rows), entries_(size() * sizeof(double)) {
+    std::memset(entries_.data(), 0, size() * sizeof(double));
+  }
+
+  // Rows [begin, begin + count); lanes beyond hold the keys of any numbers.
+  void encode(int64_t begin, int64_t count, Key* keys) {
+    const bool doubles = rows_.x.dtype == DType::f64;
+    if constexpr (sizeof(Key) == 8) {
+      doubles ? run<double, Keying::wide>(begin, count, keys)
+              : run<float, Keying::wide>(begin, count, keys);
+    } else if (!doubles) {
+      run<float, Keying::narrow>(begin, count, keys);
+    } else if (rows_.rounding == RowRounding::nearest) {
+      run<double, Keying::nearest>(begin, count, keys);
+    } else {
+      run<double, Keying::up>(begin, count, keys);
+    }
+  }
+
+ private:
+  size_t size() const { return (forest_.features.size() + 1) * kForestLanes; }
+
+  template <class T, Keying K>
+  void run(int64_t begin, int64_t count, Key* keys) {
+    T* entries = reinterpret_cast<T*>(entries_.data());
+    RowReader<T>(forest_, rows_).read(begin, static_cast<int>(count), entries);
+    for (size_t c = 0; c < forest_.columns.size(); ++c) {
+      const ForestColumn& column = forest_.columns[c];
+      column_keys<K>(column, entries + size_t{column.slot} * kForestLanes, keys + c * kForestLanes);
+    }
+  }
+
+  const PackedForest& forest_;
+  const ForestRows& rows_;
+  Scratch<char> entries_;
 };
 
 }  // namespace pyllm::PYLLM_ISA
