@@ -7,6 +7,7 @@ from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Grown, TreeParameters, grow_tree
 from pyllm.trees.lightgbm import load_lightgbm
+from pyllm.trees.plot import plot_importance, plot_tree
 from pyllm.trees.tree import Tree
 from pyllm.trees.xgboost import load_xgboost
 
@@ -19,4 +20,6 @@ __all__ = [
     "grow_tree",
     "load_lightgbm",
     "load_xgboost",
+    "plot_importance",
+    "plot_tree",
 ]

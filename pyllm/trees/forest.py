@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pyllm.trees.dump import dump, to_columns
 from pyllm.trees.explain import shap
+from pyllm.trees.importance import importance
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
@@ -310,6 +312,31 @@ class Forest:
         """
         matrix = read_matrix(X, self.n_features, absent=absent)
         return shap(self, matrix, weight, interactions=interactions)
+
+    def importance(self, kind: str = "gain") -> np.ndarray:
+        """(n_features,) float64: what the splits on each feature say about it.
+
+        Args:
+            kind: "split" counts them; "total_gain" and "total_cover" add up their gain and cover,
+                "gain" and "cover" are the means a split.
+
+        Raises:
+            ValueError: another kind.
+        """
+        return importance(self, kind)
+
+    def dump(self, tree: int | None = None) -> str:
+        """Every tree, or one, as indented text with the features' names; the branch for which a
+        condition holds comes first.
+
+        Raises:
+            IndexError: there is no such tree.
+        """
+        return dump(self, tree)
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """A row a node, for `pandas.DataFrame(forest.to_columns())`."""
+        return to_columns(self)
 
     def trees_of_outputs(self, trees: range) -> np.ndarray:
         """(n_outputs,) how many of `trees` add to each output, and 1 where none does."""
