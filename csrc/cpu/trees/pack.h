@@ -21,7 +21,7 @@
 namespace pyllm {
 
 // Rows that walk side by side; their keys are interleaved: keys[column * kForestLanes + row].
-constexpr int kForestLanes = 8;
+constexpr int kForestLanes = 16;
 
 // The arrays of pyllm.trees.Forest, borrowed; lengths are checked by the caller, contents by pack.
 struct ForestArrays {

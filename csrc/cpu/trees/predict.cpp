@@ -28,16 +28,16 @@ void find_leaves(const Step step, int min_depth, uint32_t* leaves) {
   uint64_t at[kLanes];
   for (int i = 0; i < kLanes; ++i) at[i] = 1;
   for (int depth = 0; depth < min_depth; ++depth) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
   }
   // A step from a leaf leads nowhere, so looking at every other one is enough.
   uint64_t moved;
   do {
     moved = 0;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
       const uint64_t next = step(at[i], i);
       moved |= next ^ at[i];
