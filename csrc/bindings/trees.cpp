@@ -102,7 +102,7 @@ std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>
   args.first = first;
   args.rows = codes.rows();
   for (size_t f = 0; f < features; ++f) {
-    if (columns[f] < 0 || columns[f] >= codes.columns(wide[f])) {
+    if (columns[f] >= codes.columns(wide[f])) {
       throw py::value_error("columns: out of range");
     }
     if (cuts[f].size() + 1 > (wide[f] ? 65535u : 255u)) throw py::value_error("cuts: too many");
@@ -194,6 +194,11 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
   if (!options.monotone.empty() && options.monotone.size() != bins.features.size()) {
     throw py::value_error("monotone: expected one entry a feature");
   }
+  for (size_t f = 0; f < options.monotone.size(); ++f) {
+    if (options.monotone[f] != 0 && bins.features[f].categorical) {
+      throw py::value_error("monotone: feature " + std::to_string(f) + " is categorical");
+    }
+  }
   py::array_t<int32_t> leaf_of_row(bins.rows);
   GrownTree tree;
   {
@@ -208,6 +213,8 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
   d["left"] = to_numpy(tree.left);
   d["right"] = to_numpy(tree.right);
   d["default_left"] = to_numpy(tree.default_left).attr("astype")("bool");
+  d["category_offset"] = to_numpy(tree.category_offset);
+  d["categories"] = to_numpy(tree.categories);
   d["value"] = to_numpy(tree.value).attr("reshape")(-1, input.outputs);
   d["gain"] = to_numpy(tree.gain);
   d["cover"] = to_numpy(tree.cover);
@@ -243,6 +250,10 @@ void bind_trees(py::module_& m) {
       .def_readwrite("share_by_level", &GrowOptions::share_by_level)
       .def_readwrite("share_by_node", &GrowOptions::share_by_node)
       .def_readwrite("interaction", &GrowOptions::interaction)
+      .def_readwrite("category_smooth", &GrowOptions::category_smooth)
+      .def_readwrite("category_l2", &GrowOptions::category_l2)
+      .def_readwrite("max_cat_threshold", &GrowOptions::max_cat_threshold)
+      .def_readwrite("max_onehot", &GrowOptions::max_onehot)
       .def_readwrite("extra_random", &GrowOptions::extra_random)
       .def_property(
           "l1", [](const GrowOptions& o) { return o.objective.l1; },

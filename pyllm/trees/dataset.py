@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pyllm import _cpu
+from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.cuts import find_cuts
 from pyllm.trees.source import Source, open_source
 
@@ -23,7 +24,8 @@ class Dataset:
         X: (n_samples, n_features) array of numbers or SciPy CSR or CSC matrix. NaN is missing,
             infinities are values like others.
         max_bin: the most bins of a feature, 2 to 65535, missing values not counted.
-        categorical: indices, or names, of the features whose values are categories.
+        categorical: indices, or names, of the features whose values are categories: whole numbers
+            from 0 to 2^24.
         weight: (n_samples,), what a row counts for when bins are made of equal weight. Weights do
             not enter training: multiply them into gradients and hessians.
         reference: use the cuts of this data set, of as many features.
@@ -33,6 +35,8 @@ class Dataset:
         n_samples, n_features: the shape of X.
         cuts: per feature, the (bins - 1,) float64 limits between its bins; a value up to cuts[i]
             and above cuts[i - 1] is in bin i.
+        categories: per categorical feature, the rising categories that have a bin, at most max_bin;
+            rarer ones count as missing. None at numerical features.
         missing: (n_features,) bool, features that miss in some row.
         feature_names: list of str, or None.
 
@@ -56,13 +60,17 @@ class Dataset:
         self.n_samples, self.n_features = source.n_samples, source.n_features
         self.feature_names = _read_names(feature_names, self.n_features)
         if reference is None:
-            self.cuts = [_cuts_of(source, f, max_bin) for f in range(self.n_features)]
+            self.categories = self._find_categories(source, categorical, max_bin)
+            self.cuts = [
+                _cuts_of(source, f, max_bin) if known is None else known[:-1] + 0.5
+                for f, known in enumerate(self.categories)
+            ]
         elif reference.n_features != self.n_features:
             raise ValueError(
                 f"reference: has {reference.n_features} features, X has {self.n_features}"
             )
         else:
-            self.cuts = reference.cuts
+            self.cuts, self.categories = reference.cuts, reference.categories
         self._fill(source)
         if reference is not None:
             self.missing |= reference.missing
@@ -85,16 +93,36 @@ class Dataset:
         self._codes = _cpu.TreeCodes(*arrays)
         self.missing = np.zeros(self.n_features, np.bool_)
         cuts = [c.tolist() for c in self.cuts]
+        numerical = [
+            c if known is None else -1
+            for c, known in zip(self._column, self.categories, strict=True)
+        ]
         for first, block in source.blocks():
-            missing = _cpu.tree_bin(block, cuts, wide, self._column, first, self._codes)
+            missing = _cpu.tree_bin(block, cuts, wide, numerical, first, self._codes)
             self.missing |= np.array(missing, np.bool_)
+            for f, known in enumerate(self.categories):
+                if known is not None:
+                    x = keep_known(block[:, [f]], known)
+                    missing = _cpu.tree_bin(
+                        x, [cuts[f]], [wide[f]], [self._column[f]], first, self._codes
+                    )
+                    self.missing[f] |= missing[0]
+
+    def _find_categories(
+        self, source: Source, categorical: Iterable[int | str], max_bin: int
+    ) -> list[np.ndarray | None]:
+        found: list[np.ndarray | None] = [None] * self.n_features
+        for name in categorical:
+            f = _feature_index(name, self.feature_names, self.n_features)
+            found[f] = find_categories(*source.distinct(f), max_bin, f)
+        return found
 
     def _describe(self) -> "_cpu.TreeBins":
         return _cpu.TreeBins(
             self._codes,
             [len(cuts) + 1 for cuts in self.cuts],
             self.missing.tolist(),
-            [False] * self.n_features,
+            [known is not None for known in self.categories],
             self._wide,
             self._column,
         )
@@ -103,6 +131,16 @@ class Dataset:
 def _cuts_of(source: Source, feature: int, max_bin: int) -> np.ndarray:
     values, weight = source.values(feature)
     return find_cuts(values, max_bin, weight)
+
+
+def _feature_index(name: int | str, names: list[str] | None, n_features: int) -> int:
+    if isinstance(name, str):
+        if names is None or name not in names:
+            raise ValueError(f"categorical: no feature is named {name!r}")
+        return names.index(name)
+    if not 0 <= name < n_features:
+        raise ValueError(f"categorical: expected 0 to {n_features - 1}, got {name}")
+    return int(name)
 
 
 def _row_stride(columns: int, itemsize: int) -> int:

@@ -7,8 +7,19 @@ from typing import Any, Literal
 import numpy as np
 
 from pyllm import _cpu
+from pyllm.trees.categories import category_fields
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.tree import Tree
+
+_NOT_NEGATIVE = (
+    "reg_lambda",
+    "reg_alpha",
+    "gamma",
+    "min_child_weight",
+    "max_delta_step",
+    "cat_smooth",
+    "cat_l2",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,10 @@ class TreeParameters:
         monotone: (n_features,) of 1 (rising), -1 (falling), 0.
         interaction: sets of features; the features on the way from the root to a leaf lie within
             one of them. A feature in none may only meet itself. None: no limit.
+        cat_smooth, cat_l2: the subset of categories on one side is searched in the order of
+            G / (H + cat_smooth), with cat_l2 added to reg_lambda in its gain.
+        max_cat_threshold: most categories of the smaller side of a split.
+        max_onehot: features of up to this many categories part one from all others instead.
         quantized: choose splits by gradients rounded at random to 15 levels (Shi et al., "Quantized
             Training of Gradient Boosting Decision Trees", 2022); leaf values are exact.
         extra_random: try one cut a feature and node, drawn between the least and the greatest bin
@@ -57,20 +72,26 @@ class TreeParameters:
     colsample_bynode: float = 1.0
     monotone: Sequence[int] | None = None
     interaction: Sequence[Iterable[int]] | None = None
+    cat_smooth: float = 10.0
+    cat_l2: float = 10.0
+    max_cat_threshold: int = 32
+    max_onehot: int = 4
     quantized: bool = False
     extra_random: bool = False
 
     def __post_init__(self) -> None:
         if self.growth not in ("leafwise", "depthwise"):
             raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
-        for name in ("max_depth", "max_leaves", "min_child_samples"):
+        for name in ("max_depth", "max_leaves", "min_child_samples", "max_onehot"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1 << 31:
                 raise ValueError(f"{name}: expected 0 or more, got {value}")
-        for name in ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "max_delta_step"):
+        for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name}: expected 0 or more, got {value}")
+        if not 1 <= self.max_cat_threshold < 1 << 31:
+            raise ValueError(f"max_cat_threshold: expected 1 or more, got {self.max_cat_threshold}")
         for name in ("colsample_bytree", "colsample_bylevel", "colsample_bynode"):
             value = getattr(self, name)
             if not 0 < value <= 1:
@@ -100,6 +121,9 @@ class TreeParameters:
         options.share_by_level = self.colsample_bylevel
         options.share_by_node = self.colsample_bynode
         options.extra_random = self.extra_random
+        options.category_smooth, options.category_l2 = self.cat_smooth, self.cat_l2
+        options.max_cat_threshold = self.max_cat_threshold
+        options.max_onehot = self.max_onehot
         if self.interaction is not None:
             options.interaction = _interaction_sets(self.interaction, n_features)
         return options
@@ -179,13 +203,19 @@ def grow_tree(
     )
     leaf_of_row = grown.pop("leaf_of_row")
     threshold = _thresholds(dataset, grown["feature"], grown.pop("bin"))
-    return Grown(Tree(threshold=threshold, **grown), leaf_of_row)
+    categories = category_fields(
+        dataset.categories, grown["feature"], grown.pop("category_offset"), grown.pop("categories")
+    )
+    return Grown(Tree(threshold=threshold, **grown, **categories), leaf_of_row)
 
 
 def _thresholds(dataset: Dataset, feature: np.ndarray, bins: np.ndarray) -> np.ndarray:
     """The cut after a bin; after the last one infinity, which only missing values are beyond."""
     threshold = np.zeros(len(feature))
-    for node in np.flatnonzero(feature >= 0):
-        cuts = dataset.cuts[feature[node]]
-        threshold[node] = cuts[bins[node]] if bins[node] < len(cuts) else np.inf
+    numerical = np.array([known is None for known in dataset.categories], np.bool_)
+    split = np.flatnonzero(feature >= 0)
+    split = split[numerical[feature[split]]]
+    edges = np.concatenate([*(np.append(cuts, np.inf) for cuts in dataset.cuts), [np.inf]])
+    first = np.cumsum([0, *(len(cuts) + 1 for cuts in dataset.cuts)])
+    threshold[split] = edges[first[feature[split]] + bins[split]]
     return threshold

@@ -27,6 +27,9 @@ class Source(Protocol):
     def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
         """(n,) values of a feature and their weights; None: all weigh the same."""
 
+    def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct values of a feature over all rows, and how often each occurs."""
+
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, rows as an array), from the first row to the last."""
 
@@ -52,6 +55,9 @@ class DenseSource:
     def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
         column = self._array[:, feature]
         return column if self._rows is None else column[self._rows], self._weight
+
+    def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self._array[:, feature], return_counts=True)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         yield 0, self._array
@@ -84,6 +90,9 @@ class SparseSource:
         if absent == 0:
             return stored, weight
         return np.append(stored, 0.0), np.append(weight, max(self._total - weight.sum(), 0.0))
+
+    def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(self._csr[:, [feature]].toarray(), return_counts=True)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         step = max(1, _CELLS // max(self.n_features, 1))

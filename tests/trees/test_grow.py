@@ -127,6 +127,16 @@ def test_rows_that_sit_out_get_a_leaf_and_do_not_count():
     assert grown.tree.count[0] == len(rows)
 
 
+@pytest.mark.parametrize("growth", ["leafwise", "depthwise"])
+def test_subtrees_that_are_grown_apart_are_numbered_as_if_they_were_not(growth):
+    X, g, _ = data(np.random.default_rng(9), 9000, 3, missing=0.05)
+    p = TreeParameters(growth=growth, max_leaves=None, min_child_samples=150)
+    dataset, h = Dataset(X, max_bin=8), np.ones(9000, np.float32)
+    grown = grow_tree(dataset, g, h, p)
+    assert_same(grown, reference.grow(dataset, X, g, h, p))
+    assert grown.tree.n_leaves > 20
+
+
 def splits(tree):
     return set(tree.feature[tree.feature >= 0].tolist())
 

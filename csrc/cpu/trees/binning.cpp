@@ -65,6 +65,7 @@ void bin(BinArgs& args) {
     int32_t codes[kBlock];
     for (int64_t f = 0; f < features; ++f) {
       const CodeColumn& c = args.columns[f];
+      if (c.column < 0) continue;
       const T* column = x.as<T>() + begin * x.strides[0] + f * x.strides[1];
       for (int64_t i = 0; i < n; ++i) values[i] = column[i * x.strides[0]];
       searches[f].find(values, n, codes);

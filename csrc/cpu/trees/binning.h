@@ -17,7 +17,7 @@ std::vector<double> quantile_cuts(const double* values, const double* weights, i
 struct CodeColumn {
   std::vector<double> cuts;
   bool wide = false;
-  int32_t column = 0;
+  int32_t column = 0;        // negative: leave it out
   bool saw_missing = false;  // out
 };
 

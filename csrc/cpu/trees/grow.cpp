@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <queue>
 #include <utility>
 
 #include "core/scratch.h"
+#include "cpu/trees/categories.h"
 #include "cpu/trees/fixed_point.h"
 #include "cpu/trees/histogram_pool.h"
 #include "cpu/trees/node_values.h"
@@ -24,10 +26,13 @@ namespace {
 
 // Rows that a thread sums, or partitions, at least.
 constexpr int64_t kSumGrain = 512;
-constexpr int64_t kPartitionGrain = 1 << 14;
+constexpr int64_t kPartitionGrain = 1 << 12;
 // Where a node looks at a smaller share of the features, its histogram is summed for these alone
 // and not kept for its children.
 constexpr double kSubtractShare = 0.5;
+// Rows of a node whose subtree one thread grows, and how many a thread gets between checkpoints.
+constexpr int64_t kSubtreeRows = 4096;
+constexpr int64_t kSubtreesAtOnce = 32;
 constexpr int32_t kNone = -1;
 
 struct OpenNode {
@@ -54,38 +59,74 @@ struct Later {
   }
 };
 
+// What all parts of a tree share while it grows; constant but for the rows, of which each node
+// owns its segment.
+struct Shared {
+  const GrowInput& input;
+  const GrowOptions& options;
+  FixedPoint fixed;
+  Scratch<int32_t> rows, spare;
+  SplitRules rules;
+  std::vector<int32_t> features;  // that can be split at all and that the tree drew
+
+  Shared(const GrowInput& in, const GrowOptions& o)
+      : input(in), options(o), fixed(to_fixed_point(in)), rows(in.count + 1), spare(in.count + 1) {
+    if (in.rows) {
+      std::memcpy(rows.data(), in.rows, in.count * sizeof(int32_t));
+    } else {
+      std::iota(rows.data(), rows.data() + in.count, 0);
+    }
+    rules.objective = o.objective;
+    rules.min_gain = o.min_gain;
+    rules.min_child_weight = o.min_child_weight;
+    rules.gradient_unit = fixed.gradient_unit;
+    rules.hessian_unit = fixed.hessian_unit;
+    rules.least_hessian_sum =
+        o.min_child_samples * in.outputs * std::max<int64_t>(fixed.least_hessian, 0);
+    rules.monotone = o.monotone.empty() ? nullptr : o.monotone.data();
+    rules.category_smooth = o.category_smooth;
+    rules.category_l2 = o.category_l2;
+    rules.max_cat_threshold = o.max_cat_threshold;
+    rules.max_onehot = o.max_onehot;
+    rules.random_cuts = o.extra_random;
+    rules.seed = in.seed;
+
+    const std::vector<Feature>& all = in.bins->features;
+    for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
+      if (all[f].codes() > 1) features.push_back(f);
+    }
+    std::stable_sort(features.begin(), features.end(), [&](int32_t a, int32_t b) {
+      return all[a].wide != all[b].wide ? all[b].wide : all[a].column < all[b].column;
+    });
+    features = draw_features(features, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
+  }
+};
+
+// Grows a tree, or what is below one node of it.
 class Grower {
  public:
-  Grower(const GrowInput& input, const GrowOptions& options)
-      : input_(input),
-        options_(options),
-        bins_(*input.bins),
-        fixed_(to_fixed_point(input)),
-        pool_(bins_.total * input.outputs),
-        rows_(input.count + 1),
-        spare_(input.count + 1),
-        queue_(Later{options.leafwise}) {
-    rules_.objective = options.objective;
-    rules_.min_gain = options.min_gain;
-    rules_.min_child_weight = options.min_child_weight;
-    rules_.gradient_unit = fixed_.gradient_unit;
-    rules_.hessian_unit = fixed_.hessian_unit;
-    rules_.least_hessian_sum =
-        options.min_child_samples * input.outputs * std::max<int64_t>(fixed_.least_hessian, 0);
-    rules_.monotone = options.monotone.empty() ? nullptr : options.monotone.data();
-    rules_.random_cuts = options.extra_random;
-    rules_.seed = input.seed;
-    subtracts_ = options.share_by_level * options.share_by_node > kSubtractShare;
-    choose_features();
+  Grower(Shared& shared, OpenNode root, const std::vector<Pair>& totals)
+      : shared_(shared),
+        input_(shared.input),
+        options_(shared.options),
+        bins_(*shared.input.bins),
+        fixed_(shared.fixed),
+        pool_(bins_.total * input_.outputs),
+        rows_(shared.rows),
+        spare_(shared.spare),
+        rules_(shared.rules),
+        features_(shared.features),
+        subtracts_(options_.share_by_level * options_.share_by_node > kSubtractShare),
+        defers_(options_.max_leaves == 0 && root.rows.count > kSubtreeRows),
+        queue_(Later{options_.leafwise}) {
+    add_node(std::move(root), totals);
   }
 
   GrownTree grow(int32_t* leaf_of_row, Checkpoint checkpoint) {
-    add_root();
-    while (!queue_.empty() && !full()) {
-      checkpoint();
-      const int32_t node = queue_.top().node;
-      queue_.pop();
-      split(node);
+    run(checkpoint);
+    if (defers_) {
+      grow_subtrees(checkpoint);
+      number_like_a_queue();
     }
     std::vector<Segment> segments;
     std::vector<Bounds> bounds;
@@ -99,20 +140,97 @@ class Grower {
   }
 
  private:
-  bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
-
-  // Features that can be split at all and that the tree drew.
-  void choose_features() {
-    for (int32_t f = 0; f < static_cast<int32_t>(bins_.features.size()); ++f) {
-      if (bins_.features[f].codes() > 1) features_.push_back(f);
+  void run(Checkpoint checkpoint) {
+    if (may_split(0)) find_splits_alone(0);
+    while (!queue_.empty() && !full()) {
+      checkpoint();
+      const int32_t node = queue_.top().node;
+      queue_.pop();
+      split(node);
     }
-    std::stable_sort(features_.begin(), features_.end(), [&](int32_t a, int32_t b) {
-      const Feature &x = bins_.features[a], &y = bins_.features[b];
-      return x.wide != y.wide ? y.wide : x.column < y.column;
-    });
-    features_ =
-        draw_features(features_, options_.share_by_tree, input_.seed, stream_of(Draw::tree, 0));
   }
+
+  // Where all leaves are split as far as they go, the order does not matter: what is below a node
+  // of few rows is left to one thread. That also bounds how many histograms are kept.
+  void grow_subtrees(Checkpoint checkpoint) {
+    const auto count = static_cast<int64_t>(deferred_.size());
+    const int64_t step = kSubtreesAtOnce * num_threads();
+    for (int64_t begin = 0; begin < count; begin += step) {
+      checkpoint();
+      const int64_t end = std::min(begin + step, count);
+      std::vector<std::unique_ptr<Grower>> grown(end - begin);
+      parallel_tasks(end - begin, [&](int64_t i) {
+        const int32_t node = deferred_[begin + i];
+        const Pair* totals = totals_.data() + int64_t{node} * input_.outputs;
+        grown[i] = std::make_unique<Grower>(shared_, nodes_[node],
+                                            std::vector<Pair>(totals, totals + input_.outputs));
+        grown[i]->run([] {});
+        grown[i]->pool_ = HistogramPool(0);
+      });
+      for (int64_t i = 0; i < end - begin; ++i) graft(deferred_[begin + i], *grown[i]);
+    }
+  }
+
+  // Node 0 of the subtree is `node`; the others follow.
+  void graft(int32_t node, Grower& subtree) {
+    const auto base = static_cast<int32_t>(nodes_.size()) - 1;
+    const auto words = static_cast<int64_t>(tree_.categories.size());
+    GrownTree& from = subtree.tree_;
+    for (size_t i = 0; i < subtree.nodes_.size(); ++i) {
+      const int32_t at = i == 0 ? node : add_node({}, {});
+      nodes_[at] = std::move(subtree.nodes_[i]);
+      tree_.feature[at] = from.feature[i];
+      tree_.bin[at] = from.bin[i];
+      tree_.left[at] = from.left[i] < 0 ? kNone : from.left[i] + base;
+      tree_.right[at] = from.right[i] < 0 ? kNone : from.right[i] + base;
+      tree_.default_left[at] = from.default_left[i];
+      tree_.gain[at] = from.gain[i];
+      const int64_t offset = from.category_offset[i];
+      tree_.category_offset[at] = offset < 0 ? offset : offset + words;
+    }
+    tree_.categories.insert(tree_.categories.end(), from.categories.begin(), from.categories.end());
+  }
+
+  // Numbers the nodes as if they had been made in the order of the queue.
+  void number_like_a_queue() {
+    std::vector<int32_t> old{0};
+    std::vector<OpenNode> nodes;
+    const GrownTree from = std::exchange(tree_, {});
+    const auto enqueue = [&](int32_t node) {
+      const OpenNode& n = nodes_[old[node]];
+      if (from.feature[old[node]] >= 0) queue_.push({n.split.gain, n.depth, node});
+    };
+    std::vector<int32_t> left(nodes_.size(), kNone), right(nodes_.size(), kNone);
+    enqueue(0);
+    while (!queue_.empty()) {
+      const int32_t node = queue_.top().node;
+      queue_.pop();
+      left[node] = static_cast<int32_t>(old.size());
+      right[node] = left[node] + 1;
+      old.push_back(from.left[old[node]]);
+      old.push_back(from.right[old[node]]);
+      enqueue(left[node]);
+      enqueue(right[node]);
+    }
+    tree_.left = std::move(left);
+    tree_.right = std::move(right);
+    for (const int32_t o : old) {
+      nodes.push_back(std::move(nodes_[o]));
+      tree_.feature.push_back(from.feature[o]);
+      tree_.bin.push_back(from.bin[o]);
+      tree_.default_left.push_back(from.default_left[o]);
+      tree_.gain.push_back(from.gain[o]);
+      tree_.category_offset.push_back(from.category_offset[o]);
+      if (from.category_offset[o] < 0) continue;
+      const auto words = from.categories.begin() + from.category_offset[o];
+      const int32_t bins = bins_.features[from.feature[o]].bins;
+      tree_.category_offset.back() = static_cast<int64_t>(tree_.categories.size());
+      tree_.categories.insert(tree_.categories.end(), words, words + bins / 32 + 1);
+    }
+    nodes_ = std::move(nodes);
+  }
+
+  bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
 
   // Features that a node may split on.
   std::vector<int32_t> features_of(const OpenNode& node) {
@@ -159,22 +277,9 @@ class Grower {
     tree_.left.push_back(kNone);
     tree_.right.push_back(kNone);
     tree_.default_left.push_back(0);
+    tree_.category_offset.push_back(-1);
     tree_.gain.push_back(0);
     return static_cast<int32_t>(nodes_.size()) - 1;
-  }
-
-  void add_root() {
-    if (input_.rows) {
-      std::memcpy(rows_.data(), input_.rows, input_.count * sizeof(int32_t));
-    } else {
-      std::iota(rows_.data(), rows_.data() + input_.count, 0);
-    }
-    OpenNode root;
-    root.rows = {0, input_.count};
-    root.key = 1;
-    add_node(std::move(root), fixed_.totals);
-    leaves_ = 1;
-    if (may_split(0)) find_splits_alone(0);
   }
 
   bool may_split(int32_t node) const {
@@ -424,6 +529,11 @@ class Grower {
     const int32_t right = add_node(std::move(child), right_totals);
     tree_.feature[node] = split.feature;
     tree_.bin[node] = split.bin;
+    if (!split.categories.empty()) {
+      tree_.category_offset[node] = static_cast<int64_t>(tree_.categories.size());
+      tree_.categories.insert(tree_.categories.end(), split.categories.begin(),
+                              split.categories.end());
+    }
     tree_.left[node] = left;
     tree_.right[node] = right;
     // A missing value where training saw none goes with the majority.
@@ -433,13 +543,19 @@ class Grower {
 
     const int32_t small = lefts <= rights ? left : right, large = lefts <= rights ? right : left;
     Histogram parent = std::exchange(nodes_[node].histogram, {});
-    if (parent.sums && subtracts_ && may_split(large) && nodes_[large].rows.count > kFewRows) {
+    const int64_t alone = defers_ ? kSubtreeRows : kFewRows;
+    if (parent.sums && subtracts_ && may_split(large) && nodes_[large].rows.count > alone) {
       find_splits(small, large, parent);
       return;
     }
     pool_.give_back(parent);
     for (const int32_t child_node : {left, right}) {
-      if (may_split(child_node)) find_splits_alone(child_node);
+      if (!may_split(child_node)) continue;
+      if (defers_ && nodes_[child_node].rows.count <= kSubtreeRows) {
+        deferred_.push_back(child_node);
+      } else {
+        find_splits_alone(child_node);
+      }
     }
   }
 
@@ -461,7 +577,9 @@ class Grower {
   std::vector<uint8_t> left_codes(const Split& split) const {
     const Feature& f = bins_.features[split.feature];
     std::vector<uint8_t> goes_left(f.bins + 1);
-    for (int32_t code = 0; code < f.bins; ++code) goes_left[code] = code <= split.bin;
+    for (int32_t code = 0; code < f.bins; ++code) {
+      goes_left[code] = f.categorical ? holds(split.categories, code) : code <= split.bin;
+    }
     goes_left[f.bins] = split.missing_left;
     return goes_left;
   }
@@ -508,20 +626,24 @@ class Grower {
     return end;
   }
 
+  Shared& shared_;
   const GrowInput& input_;
   const GrowOptions& options_;
   const Bins& bins_;
-  FixedPoint fixed_;
+  const FixedPoint& fixed_;
   HistogramPool pool_;
-  Scratch<int32_t> rows_, spare_, ones_;
-  SplitRules rules_;
-  bool subtracts_ = true;
-  std::vector<int32_t> features_;
+  const Scratch<int32_t>&rows_, &spare_;
+  Scratch<int32_t> ones_;
+  const SplitRules& rules_;
+  const std::vector<int32_t>& features_;
+  const bool subtracts_;  // histograms are kept for the children
+  const bool defers_;     // small subtrees are grown last
+  std::vector<int32_t> deferred_;
   std::vector<std::vector<int32_t>> by_level_;
   std::vector<OpenNode> nodes_;
   std::vector<Pair> totals_;  // (nodes, outputs)
   std::priority_queue<Queued, std::vector<Queued>, Later> queue_;
-  int32_t leaves_ = 0;
+  int32_t leaves_ = 1;
   GrownTree tree_;
 };
 
@@ -529,7 +651,11 @@ class Grower {
 
 GrownTree grow_tree(const GrowInput& input, const GrowOptions& options, int32_t* leaf_of_row,
                     Checkpoint checkpoint) {
-  return Grower(input, options).grow(leaf_of_row, checkpoint);
+  Shared shared(input, options);
+  OpenNode root;
+  root.rows = {0, input.count};
+  root.key = 1;
+  return Grower(shared, std::move(root), shared.fixed.totals).grow(leaf_of_row, checkpoint);
 }
 
 }  // namespace pyllm::trees

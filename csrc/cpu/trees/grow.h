@@ -20,7 +20,9 @@ struct GrowOptions {
   std::vector<int8_t> monotone;                                     // by feature, or empty
   double share_by_tree = 1, share_by_level = 1, share_by_node = 1;  // of features, drawn
   std::vector<std::vector<int32_t>> interaction;  // sets that a path stays within; empty: any
-  bool extra_random = false;                      // one random cut a feature
+  double category_smooth = 10, category_l2 = 10;
+  int32_t max_cat_threshold = 32, max_onehot = 4;
+  bool extra_random = false;  // one random cut a feature
 };
 
 struct GrowInput {
@@ -41,6 +43,9 @@ struct GrownTree {
   std::vector<int32_t> bin;      // codes up to this one go left
   std::vector<int32_t> left, right;
   std::vector<uint8_t> default_left;
+  // Categorical splits: words from here on, bits by code, what goes left; else -1.
+  std::vector<int64_t> category_offset;
+  std::vector<uint32_t> categories;
   std::vector<double> value;  // (nodes, outputs)
   std::vector<float> gain;
   std::vector<double> cover;

@@ -26,7 +26,9 @@ bool goes_left(const Bins& bins, const GrownTree& tree, int32_t node, int64_t ro
   const Feature& f = bins.features[tree.feature[node]];
   const int32_t code = f.wide ? bins.wide.by_row[row * bins.wide.stride + f.column]
                               : bins.narrow.by_row[row * bins.narrow.stride + f.column];
-  return code < f.bins ? code <= tree.bin[node] : tree.default_left[node] != 0;
+  if (code >= f.bins) return tree.default_left[node] != 0;
+  if (!f.categorical) return code <= tree.bin[node];
+  return (tree.categories[tree.category_offset[node] + code / 32] >> code % 32 & 1) != 0;
 }
 
 void find_leaves(const Bins& bins, const GrownTree& tree, int32_t* leaf_of_row) {

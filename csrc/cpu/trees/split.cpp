@@ -16,6 +16,7 @@
 
 #include "core/philox.h"
 #include "cpu/simd.h"
+#include "cpu/trees/categories.h"
 #include "cpu/trees/sampling.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -113,6 +114,7 @@ class Scan {
     best.bin = column.code(cut);
     best.missing_left = missing_left;
     best.saw_missing = column.missing != nullptr;
+    best.categories.clear();
     best.left.resize(args_.outputs);
     for (int32_t o = 0; o < args_.outputs; ++o) {
       best.left[o] = start(column, missing_left, o);
@@ -241,6 +243,29 @@ bool nothing(const Word* sum, int64_t stride, int32_t outputs) {
   return true;
 }
 
+// The categories that occur in a node, from its histogram.
+template <class Word>
+void look_at_categories(const ScanArgs& args, int32_t feature, Workspace& work, Split& best) {
+  const Feature& f = args.bins->features[feature];
+  const Word* sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
+  const int64_t stride = args.bins->total;
+  work.codes.clear();
+  for (int32_t code = 0; code < f.codes(); ++code) {
+    if (!nothing(sums + code, stride, args.outputs)) work.codes.push_back(code);
+  }
+  const auto count = static_cast<int64_t>(work.codes.size());
+  work.sums.resize(count * args.outputs);
+  for (int64_t i = 0; i < count * args.outputs; ++i) {
+    work.sums[i] = unpack(sums[work.codes[i % count] + i / count * stride]);
+  }
+  if (args.counts.sums) {
+    for (int64_t i = 0; i < count; ++i) work.counts[i] = work.counts[work.codes[i]];
+  }
+  best_category_split({feature, f.bins, work.codes.data(), static_cast<int32_t>(count),
+                       work.sums.data(), count, args.counts.sums ? work.counts.data() : nullptr},
+                      args, best);
+}
+
 template <class Word>
 void scan_histogram(const ScanArgs& args, Split& best) {
   Scan scan(args);
@@ -264,6 +289,10 @@ void scan_histogram(const ScanArgs& args, Split& best) {
       });
       column.counts = work.counts.data();
     }
+    if (f.categorical) {
+      look_at_categories<Word>(args, column.feature, work, best);
+      continue;
+    }
     scan.look_at(column, best);
   }
 }
@@ -280,14 +309,18 @@ int32_t sum_bins(const FewRowsArgs& args, const Feature& f, const Code* codes, i
   std::sort(order, order + args.count);
   int32_t bins = 0;
   work.codes.resize(kFewRows);
-  work.counts.assign(kFewRows + 1, 0);
-  work.sums.assign(static_cast<size_t>(kFewRows) * outputs, Pair{0, 0});
+  work.counts.resize(kFewRows + 1);
+  work.sums.resize(static_cast<size_t>(kFewRows) * outputs);
   with_word(args.packing, [&](auto word) {
     using Word = decltype(word);
     const auto* words = static_cast<const Word*>(args.words);
     for (int64_t i = 0; i < args.count; ++i) {
       const auto code = static_cast<int32_t>(order[i] >> 8);
-      if (bins == 0 || work.codes[bins - 1] != code) work.codes[bins++] = code;
+      if (bins == 0 || work.codes[bins - 1] != code) {
+        for (int32_t o = 0; o < outputs; ++o) work.sums[o * kFewRows + bins] = Pair{0, 0};
+        work.counts[bins] = 0;
+        work.codes[bins++] = code;
+      }
       ++work.counts[bins - 1];
       const int64_t row = args.rows[order[i] & 255];
       for (int32_t o = 0; o < outputs; ++o) {
@@ -295,6 +328,7 @@ int32_t sum_bins(const FewRowsArgs& args, const Feature& f, const Code* codes, i
       }
     }
   });
+  work.counts[bins] = 0;  // of missing values, if there are none
   return bins;
 }
 
@@ -319,6 +353,12 @@ void tree_best_split_of_few(const FewRowsArgs& args, Split& best) {
     column.codes = work.codes.data();
     column.output_stride = kFewRows;
     if (args.scan.min_rows > 1) column.counts = work.counts.data();
+    if (f.categorical) {
+      best_category_split({feature, f.bins, work.codes.data(), column.bins, work.sums.data(),
+                           kFewRows, column.counts},
+                          args.scan, best);
+      continue;
+    }
     if (f.missing && column.codes[column.bins - 1] == f.bins) {
       --column.bins;
       const Pair* missing = column.sums + column.bins;

@@ -47,7 +47,9 @@ struct SplitRules {
   double gradient_unit = 1, hessian_unit = 1;  // of the integer sums
   int64_t least_hessian_sum = 0;     // integer sum below which a child surely has too few rows
   const int8_t* monotone = nullptr;  // by feature: 1 rising, -1 falling, 0 free
-  bool random_cuts = false;          // one a feature, drawn by seed and node
+  double category_smooth = 10, category_l2 = 10;
+  int32_t max_cat_threshold = 32, max_onehot = 4;
+  bool random_cuts = false;  // one a feature, drawn by seed and node
   uint64_t seed = 0;
 };
 
@@ -56,8 +58,9 @@ struct Split {
   int32_t feature = -1;
   int32_t bin = 0;  // codes up to this one go left
   bool missing_left = false;
-  bool saw_missing = false;  // some of the node's rows miss the feature
-  std::vector<Pair> left;    // sums of the left child, by output
+  bool saw_missing = false;          // some of the node's rows miss the feature
+  std::vector<uint32_t> categories;  // bits by code: what goes left; empty: a numerical split
+  std::vector<Pair> left;            // sums of the left child, by output
 
   // The same on every thread count: higher gain, then lower feature.
   bool better_than(const Split& other) const {

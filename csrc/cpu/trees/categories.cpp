@@ -1,0 +1,140 @@
+// Which categories go left.
+//
+// Few categories: each in turn against all others. Many: sorted by gradient / (hessian + smooth),
+// for which the best of all partitions is one of the cuts in that order (Fisher 1958; exactly so
+// for a convex loss without smoothing), tried from both ends up to a number of categories, with an
+// L2 penalty of its own against overfitting (as in LightGBM). With vector leaves, in the order of
+// each output. Missing values take part like a category; a partition that has them on the left is
+// turned around, so that they go right, where categories go that training did not see.
+#include "cpu/trees/categories.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace pyllm::trees {
+namespace {
+
+class Partitions {
+ public:
+  Partitions(const CategoryColumn& column, const ScanArgs& args, bool one_hot)
+      : column_(column), args_(args), rules_(*args.rules), objective_(rules_.objective) {
+    for (int32_t o = 0; o < args.outputs; ++o) {
+      const auto [g, h] = real(args.totals[o]);
+      parent_ += objective_.gain(g, h, objective_.weight(g, h, args.bounds));
+      total_hessian_ += h;
+    }
+    if (!one_hot) objective_.l2 += rules_.category_l2;
+  }
+
+  // Gain of sending the categories left whose sums are given; -infinity if it may not be.
+  double gain(const std::vector<Pair>& left, int64_t left_rows) const {
+    if (column_.rows && (left_rows < args_.min_rows || args_.count - left_rows < args_.min_rows)) {
+      return -kInfinity;
+    }
+    double gain = 0, left_hessian = 0;
+    for (int32_t o = 0; o < args_.outputs; ++o) {
+      const auto [gl, hl] = real(left[o]);
+      const auto [gr, hr] = real(args_.totals[o] - left[o]);
+      if (!(hl + objective_.l2 > 0 && hr + objective_.l2 > 0)) return -kInfinity;
+      gain += objective_.gain(gl, hl, objective_.weight(gl, hl, args_.bounds)) +
+              objective_.gain(gr, hr, objective_.weight(gr, hr, args_.bounds));
+      left_hessian += hl;
+    }
+    const double least =
+        std::max(rules_.min_child_weight,
+                 static_cast<double>(rules_.least_hessian_sum) * rules_.hessian_unit);
+    if (left_hessian < least || total_hessian_ - left_hessian < least) return -kInfinity;
+    const double gained = gain - parent_;
+    return gained > rules_.min_gain && gained > 1e-12 * gain ? gained : -kInfinity;
+  }
+
+  std::pair<double, double> real(Pair sum) const {
+    return {static_cast<double>(sum[0]) * rules_.gradient_unit,
+            static_cast<double>(sum[1]) * rules_.hessian_unit};
+  }
+
+ private:
+  const CategoryColumn& column_;
+  const ScanArgs& args_;
+  const SplitRules& rules_;
+  Objective objective_;
+  double parent_ = 0, total_hessian_ = 0;
+};
+
+// The categories, as positions in the column, by the ratio of one output's sums.
+std::vector<int32_t> by_ratio(const CategoryColumn& column, const Partitions& partitions,
+                              int32_t output, double smooth) {
+  std::vector<double> ratio(column.count);
+  for (int32_t i = 0; i < column.count; ++i) {
+    const auto [g, h] = partitions.real(column.sums[i + output * column.stride]);
+    ratio[i] = h + smooth > 0 ? g / (h + smooth) : 0.0;
+  }
+  std::vector<int32_t> order(column.count);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return ratio[a] < ratio[b]; });
+  return order;
+}
+
+}  // namespace
+
+void best_category_split(const CategoryColumn& column, const ScanArgs& args, Split& best) {
+  if (column.count < 2) return;
+  const SplitRules& rules = *args.rules;
+  const bool one_hot = column.bins <= rules.max_onehot;
+  const Partitions partitions(column, args, one_hot);
+  std::vector<int32_t> chosen;
+  double highest = -kInfinity;
+
+  // Tries the first 1, 2, ..., most categories of an order.
+  const auto try_prefixes = [&](const std::vector<int32_t>& order, int32_t most) {
+    std::vector<Pair> left(args.outputs, Pair{0, 0});
+    int64_t left_rows = 0;
+    for (int32_t n = 1; n <= most; ++n) {
+      const int32_t last = order[n - 1];
+      for (int32_t o = 0; o < args.outputs; ++o) left[o] += column.sums[last + o * column.stride];
+      if (column.rows) left_rows += column.rows[last];
+      const double gain = partitions.gain(left, left_rows);
+      if (gain > highest) {
+        highest = gain;
+        chosen.assign(order.begin(), order.begin() + n);
+      }
+    }
+  };
+  if (one_hot) {
+    for (int32_t i = 0; i < column.count; ++i) try_prefixes({i}, 1);
+  } else {
+    const int32_t most = std::min(rules.max_cat_threshold, column.count - 1);
+    for (int32_t o = 0; o < args.outputs; ++o) {
+      std::vector<int32_t> order = by_ratio(column, partitions, o, rules.category_smooth);
+      try_prefixes(order, most);
+      std::reverse(order.begin(), order.end());
+      try_prefixes(order, most);
+    }
+  }
+  if (highest == -kInfinity || highest < best.gain ||
+      (highest == best.gain && column.feature >= best.feature)) {
+    return;
+  }
+
+  const bool missing_chosen = std::any_of(
+      chosen.begin(), chosen.end(), [&](int32_t i) { return column.codes[i] == column.bins; });
+  std::vector<bool> goes_left(column.count, missing_chosen);
+  for (const int32_t i : chosen) goes_left[i] = !missing_chosen;
+  best.gain = highest;
+  best.feature = column.feature;
+  best.bin = 0;
+  best.missing_left = false;
+  best.saw_missing = true;  // they go right, whether there are any or not
+  best.categories.assign(column.bins / 32 + 1, 0);
+  best.left.assign(args.outputs, Pair{0, 0});
+  for (int32_t i = 0; i < column.count; ++i) {
+    if (!goes_left[i]) continue;
+    best.categories[column.codes[i] / 32] |= 1u << column.codes[i] % 32;
+    for (int32_t o = 0; o < args.outputs; ++o) {
+      best.left[o] += column.sums[i + o * column.stride];
+    }
+  }
+}
+
+}  // namespace pyllm::trees

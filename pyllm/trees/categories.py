@@ -1,0 +1,70 @@
+"""Categories: which have a bin, and splits in terms of their values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_MOST = 1 << 24  # a split holds a bit for each number up to the largest category
+
+
+def find_categories(values: np.ndarray, counts: np.ndarray, max_bin: int, feature: int) -> Any:
+    """The categories that get a bin, rising: the max_bin most frequent.
+
+    Args:
+        values, counts: the distinct values of the feature and how often each occurs.
+
+    Raises:
+        ValueError: a value is no whole number from 0 to 2^24.
+    """
+    known = ~np.isnan(values)
+    values, counts = values[known], counts[known]
+    bad = ~((values >= 0) & (values < _MOST) & (values == np.floor(values)))
+    if bad.any():
+        raise ValueError(
+            f"X: feature {feature} is categorical, expected whole numbers from 0 to {_MOST - 1}, "
+            f"got {values[bad][0]}"
+        )
+    frequent = np.argsort(-counts, kind="stable")[:max_bin]
+    return np.sort(values[frequent]).astype(np.float64)
+
+
+def keep_known(column: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A column with NaN for values that are not among the known categories."""
+    return np.where(np.isin(column, known), column, np.asarray(np.nan, column.dtype))
+
+
+def category_fields(
+    categories: Sequence[np.ndarray | None],
+    feature: np.ndarray,
+    offset: np.ndarray,
+    words: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The fields of Tree for categorical splits, from bits by code.
+
+    Args:
+        categories: per feature, the category of each code.
+        feature: (n_nodes,), what each node splits on.
+        offset: (n_nodes,), the first of its words; -1 at other nodes.
+        words: uint32, bit c of a node's words is set if code c goes left.
+    """
+    category_offset = np.full(len(feature), -1, np.int64)
+    category_words = np.zeros(len(feature), np.int32)
+    sets: list[np.ndarray] = []
+    length = 0
+    for node in np.flatnonzero(offset >= 0):
+        known = categories[feature[node]]
+        assert known is not None
+        codes = np.arange(len(known))
+        left = words[offset[node] + codes // 32] >> (codes % 32).astype(np.uint32) & 1
+        chosen = known[left.astype(np.bool_)].astype(np.int64)
+        bits = np.zeros(int(chosen.max(initial=0)) // 32 + 1, np.uint32)
+        np.bitwise_or.at(bits, chosen // 32, np.uint32(1) << (chosen % 32).astype(np.uint32))
+        category_offset[node], category_words[node] = length, len(bits)
+        sets.append(bits)
+        length += len(bits)
+    return {
+        "category_offset": category_offset,
+        "category_words": category_words,
+        "category_bits": np.concatenate(sets) if sets else np.zeros(0, np.uint32),
+    }
