@@ -8,7 +8,7 @@ import numpy as np
 from pyllm import _cpu
 from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.cuts import find_cuts
-from pyllm.trees.source import Source, open_source
+from pyllm.trees.source import Source, are_blocks, open_source
 
 # A feature of up to this many bins takes a byte a row; one code is kept for missing values.
 _NARROW_BINS = 255
@@ -21,8 +21,10 @@ class Dataset:
     Takes two bytes a cell (four for features of more than 255 bins); X itself is not kept.
 
     Args:
-        X: (n_samples, n_features) array of numbers or SciPy CSR or CSC matrix. NaN is missing,
-            infinities are values like others.
+        X: (n_samples, n_features) array of numbers or SciPy CSR or CSC matrix; or, for data larger
+            than memory, such blocks of rows: a list of them, an object whose iterator starts anew
+            each time, or a function that returns an iterator. Blocks are read twice. NaN is
+            missing, infinities are values like others.
         max_bin: the most bins of a feature, 2 to 65535, missing values not counted.
         categorical: indices, or names, of the features whose values are categories: whole numbers
             from 0 to 2^24.
@@ -152,9 +154,12 @@ def _row_stride(columns: int, itemsize: int) -> int:
 
 def _read_weight(weight: Any, X: Any) -> np.ndarray:
     array = np.asarray(weight, np.float64)
-    rows = np.shape(X)[0] if not hasattr(X, "shape") else X.shape[0]
-    if array.shape != (rows,):
-        raise ValueError(f"weight: expected shape ({rows},), got {array.shape}")
+    if array.ndim != 1:
+        raise ValueError(f"weight: expected shape (n_samples,), got {array.shape}")
+    if not are_blocks(X):
+        rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        if len(array) != rows:
+            raise ValueError(f"weight: expected shape ({rows},), got {array.shape}")
     if not np.all(array >= 0) or np.isinf(array).any():
         raise ValueError("weight: expected finite numbers of 0 or more")
     return array

@@ -4,12 +4,13 @@ A source answers two questions: what values does a feature have (for its cuts), 
 rows, block by block (for their codes). None copies the data as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 from pyllm.trees.matrix import Dense, read_matrix
+from pyllm.trees.sketch import QuantileSketch
 
 # Up to this many rows all values count for the cuts. Beyond, one row is drawn from each of as many
 # equal stretches: a sample that the number of rows decides alone.
@@ -100,6 +101,89 @@ class SparseSource:
             yield begin, read_dense(self._csr[begin : begin + step].toarray(), self.n_features)
 
 
+class BlockSource:
+    """Blocks of rows that are read twice, once for the cuts and once for the codes.
+
+    Args:
+        X: an object whose iterator gives the blocks, each time from the first, or a function that
+            returns such an iterator.
+    """
+
+    def __init__(self, X: Any, weight: np.ndarray | None) -> None:
+        self._open: Callable[[], Iterable[Any]] = X if callable(X) else lambda: X
+        self._sketches: list[QuantileSketch] = []
+        self.n_samples = self.n_features = 0
+        for block in self._open():
+            self._count_in(self._read(block), weight)
+        if not self._sketches:
+            raise ValueError("X: expected at least one block of rows")
+        if weight is not None and len(weight) != self.n_samples:
+            raise ValueError(f"weight: expected shape ({self.n_samples},), got {weight.shape}")
+
+    def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._sketches[feature].summary()
+
+    def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        pairs = [np.unique(block[:, feature], return_counts=True) for _, block in self.blocks()]
+        values, group = np.unique(np.concatenate([v for v, _ in pairs]), return_inverse=True)
+        counts = np.concatenate([c for _, c in pairs])
+        return values, np.bincount(group, counts, len(values)).astype(np.int64)
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        first = 0
+        for given in self._open():
+            block = self._read(given)
+            if first + len(block) > self.n_samples:
+                break
+            yield first, block
+            first += len(block)
+        else:
+            if first == self.n_samples:
+                return
+        raise ValueError(
+            f"X: gave {self.n_samples} rows at first and another number when read again"
+        )
+
+    def _read(self, block: Any) -> np.ndarray:
+        if hasattr(block, "toarray"):
+            block = block.toarray()
+        shape = np.shape(block)
+        if len(shape) != 2:
+            raise ValueError(f"X: expected blocks of shape (rows, features), got {shape}")
+        return read_dense(block, self.n_features or shape[1])
+
+    def _count_in(self, block: np.ndarray, weight: np.ndarray | None) -> None:
+        if not self._sketches:
+            self.n_features = block.shape[1]
+            self._sketches = [QuantileSketch() for _ in range(self.n_features)]
+        rows = slice(self.n_samples, self.n_samples + len(block))
+        self.n_samples += len(block)
+        if weight is not None and len(weight) < self.n_samples:
+            raise ValueError(f"weight: expected one a row, got {len(weight)}")
+        for f, sketch in enumerate(self._sketches):
+            sketch.add(block[:, f], None if weight is None else weight[rows])
+
+
+def are_blocks(X: Any) -> bool:
+    """Whether X is blocks of rows instead of a matrix.
+
+    Raises:
+        ValueError: X is an iterator that can be read only once.
+    """
+    if hasattr(X, "shape") or hasattr(X, "__array__"):
+        return False
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and all(getattr(block, "ndim", 0) == 2 for block in X)
+    if callable(X):
+        return True
+    if hasattr(X, "__next__"):
+        raise ValueError(
+            "X: blocks are read twice; pass a function that returns the iterator, or an object "
+            "whose __iter__ starts anew"
+        )
+    return hasattr(X, "__iter__")
+
+
 def read_dense(array: Any, n_features: int) -> np.ndarray:
     """(rows, n_features) float32 or float64.
 
@@ -117,6 +201,8 @@ def open_source(X: Any, weight: np.ndarray | None) -> Source:
     Raises:
         ValueError: X is no matrix of numbers.
     """
+    if are_blocks(X):
+        return BlockSource(X, weight)
     shape = np.shape(X) if not hasattr(X, "shape") else X.shape
     if len(shape) != 2:
         raise ValueError(f"X: expected shape (rows, features), got shape {tuple(shape)}")
