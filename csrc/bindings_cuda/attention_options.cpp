@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "bindings/attention_scalars.h"
 #include "core/philox.h"
@@ -9,6 +10,34 @@
 namespace pyllm::bind_cuda {
 
 using bind::shape_string;
+
+namespace {
+
+// The longest sequence, checked: what a bias is as long as.
+int64_t longest(Call& call, const Input& starts, int64_t rows) {
+  const Array packed = read_contiguous(call, starts.view());
+  std::vector<char> bytes(static_cast<size_t>(packed.size()) * size_of(packed.dtype));
+  call.run([&](cudaStream_t stream) {
+    const cudaError_t error =
+        cudaMemcpyAsync(bytes.data(), packed.data, bytes.size(), cudaMemcpyDeviceToHost, stream);
+    return error != cudaSuccess ? error : cudaStreamSynchronize(stream);
+  });
+  int64_t most = 0, before = 0;
+  for (int64_t i = 0; i < packed.size(); ++i) {
+    const int64_t start = packed.dtype == DType::i64
+                              ? reinterpret_cast<const int64_t*>(bytes.data())[i]
+                              : reinterpret_cast<const int32_t*>(bytes.data())[i];
+    if (start < before || (i == 0 && start != 0) || start > rows) {
+      bind::fail_value(starts.name(), "expected offsets that start at 0, never fall and end at " +
+                                          std::to_string(rows) + ", the number of tokens");
+    }
+    most = std::max(most, start - before);
+    before = start;
+  }
+  return most;
+}
+
+}  // namespace
 
 Heads::Heads(Call& call, py::handle query, py::handle key, py::handle value, bool packed)
     : q(call, query, "query"), k(call, key, "key"), v(call, value, "value"), packed(packed) {
@@ -76,15 +105,15 @@ Options::Options(Call& call, const OptionArgs& given, const Heads& heads, Attent
   args.keep_scale = static_cast<float>(1.0 / (1.0 - scalars.dropout_p));
   read_starts(call, given, args);
   bias_ = optional_input(call, given.bias, "bias");
-  if (bias_) read_bias(args);
+  if (bias_) read_bias(call, args);
   key_mask_ = optional_input(call, given.key_padding_mask, "key_padding_mask");
   if (key_mask_) read_key_mask(args);
   alibi_ = optional_input(call, given.alibi_slopes, "alibi_slopes");
   if (alibi_) read_alibi(args);
 }
 
-// The offsets stay on the device: reading them here would wait for it. Kernels clamp them to the
-// rows there are, so wrong ones give wrong results but no wrong access.
+// The offsets stay on the device, but for a bias: reading them here would wait for it. Kernels
+// clamp them to the rows there are, so wrong ones give wrong results but no wrong access.
 void Options::read_starts(Call& call, const OptionArgs& given, Attention& args) {
   if (given.cu_seqlens_q.is_none()) {
     if (!given.cu_seqlens_k.is_none()) {
@@ -108,22 +137,20 @@ void Options::read_starts(Call& call, const OptionArgs& given, Attention& args) 
   args.starts_int64 = (*q_starts_)->dtype == DType::i64;
 }
 
-void Options::read_bias(Attention& args) {
+// With a packed batch this waits for the device: a bias is as long as the longest sequence, which
+// the offsets tell.
+void Options::read_bias(Call& call, Attention& args) {
   require_kernel_float(*bias_);
   const bool packed = args.q_starts != nullptr;
-  // How long the longest sequence of a packed batch is stands in device memory: its bias gives it.
-  const auto length = [&](int axis, int64_t rows) {
-    const int own = (*bias_)->ndim - 4 + axis;
-    return packed && own >= 0 ? (*bias_)->shape[own] : packed ? int64_t{1} : rows;
-  };
-  const std::initializer_list<int64_t> shape = {packed ? args.sequences : args.batch, args.heads,
-                                                length(2, args.queries), length(3, args.keys)};
-  const Array view = bind::broadcast(*bias_, shape);
-  args.bias = view.data, args.bias_dtype = code_of(view.dtype);
-  for (int i = 0; i < 4; ++i) {
-    const bool repeated = packed && i >= 2 && view.shape[i] == 1;
-    args.bias_strides[i] = repeated ? 0 : view.strides[i];
+  if (packed) {
+    args.longest_queries = longest(call, *q_starts_, args.queries);
+    args.longest_keys = longest(call, k_starts_ ? *k_starts_ : *q_starts_, args.keys);
   }
+  const Array view = bind::broadcast(*bias_, {packed ? args.sequences : args.batch, args.heads,
+                                              packed ? args.longest_queries : args.queries,
+                                              packed ? args.longest_keys : args.keys});
+  args.bias = view.data, args.bias_dtype = code_of(view.dtype);
+  std::copy_n(view.strides.begin(), 4, args.bias_strides);
 }
 
 void Options::read_key_mask(Attention& args) {

@@ -39,7 +39,7 @@ class Options {
 
  private:
   void read_starts(Call& call, const OptionArgs& given, Attention& args);
-  void read_bias(Attention& args);
+  void read_bias(Call& call, Attention& args);
   void read_key_mask(Attention& args);
   void read_alibi(Attention& args);
 
