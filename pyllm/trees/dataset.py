@@ -60,6 +60,8 @@ class Dataset:
             raise ValueError(f"max_bin: expected 2 to 65535, got {max_bin}")
         source = open_source(X, None if weight is None else _read_weight(weight, X))
         self.n_samples, self.n_features = source.n_samples, source.n_features
+        if self.n_samples >= 1 << 31:
+            raise ValueError(f"X: expected fewer than 2**31 rows, got {self.n_samples}")
         self.feature_names = _read_names(feature_names, self.n_features)
         if reference is None:
             self.categories = self._find_categories(source, categorical, max_bin)

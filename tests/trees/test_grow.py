@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import signal
 
 import numpy as np
 import pytest
@@ -374,6 +375,23 @@ def test_parameters_that_make_no_sense(change):
     dataset = Dataset(np.arange(20.0).reshape(10, 2))
     with pytest.raises(ValueError, match=f"{next(iter(change))}: expected"):
         grow_tree(dataset, np.zeros(10), np.ones(10), TreeParameters(**change))
+
+
+@pytest.mark.parametrize("max_leaves", [None, 50_000])
+def test_an_interrupt_stops_within_a_tree(max_leaves):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200_000, 20)).astype(np.float32)
+    dataset, g = Dataset(X), rng.normal(size=200_000)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            grow_tree(dataset, g, np.ones(200_000), TreeParameters(max_leaves=max_leaves))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    p = TreeParameters(max_leaves=3)
+    assert grow_tree(dataset, g, np.ones(200_000), p).tree.n_leaves == 3
 
 
 def test_nothing_to_gain_is_one_leaf():

@@ -7,26 +7,21 @@
 #include "cpu/trees/grow.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
-#include <numeric>
 #include <queue>
 #include <utility>
 
 #include "core/scratch.h"
-#include "cpu/trees/categories.h"
-#include "cpu/trees/fixed_point.h"
 #include "cpu/trees/histogram_pool.h"
 #include "cpu/trees/node_values.h"
-#include "cpu/trees/partition.h"
 #include "cpu/trees/sampling.h"
+#include "cpu/trees/segment.h"
+#include "cpu/trees/shared.h"
 
 namespace pyllm::trees {
 namespace {
 
-// Rows that a thread sums, or partitions, at least.
-constexpr int64_t kSumGrain = 512;
-constexpr int64_t kPartitionGrain = 1 << 12;
+constexpr int64_t kSumGrain = 512;  // rows that a thread sums at least
 // Where a node looks at a smaller share of the features, its histogram is summed for these alone
 // and not kept for its children.
 constexpr double kSubtractShare = 0.5;
@@ -56,49 +51,6 @@ struct Later {
     if (leafwise && a.gain != b.gain) return a.gain < b.gain;
     if (!leafwise && a.depth != b.depth) return a.depth > b.depth;
     return a.node > b.node;
-  }
-};
-
-// What all parts of a tree share while it grows; constant but for the rows, of which each node
-// owns its segment.
-struct Shared {
-  const GrowInput& input;
-  const GrowOptions& options;
-  FixedPoint fixed;
-  Scratch<int32_t> rows, spare;
-  SplitRules rules;
-  std::vector<int32_t> features;  // that can be split at all and that the tree drew
-
-  Shared(const GrowInput& in, const GrowOptions& o)
-      : input(in), options(o), fixed(to_fixed_point(in)), rows(in.count + 1), spare(in.count + 1) {
-    if (in.rows) {
-      std::memcpy(rows.data(), in.rows, in.count * sizeof(int32_t));
-    } else {
-      std::iota(rows.data(), rows.data() + in.count, 0);
-    }
-    rules.objective = o.objective;
-    rules.min_gain = o.min_gain;
-    rules.min_child_weight = o.min_child_weight;
-    rules.gradient_unit = fixed.gradient_unit;
-    rules.hessian_unit = fixed.hessian_unit;
-    rules.least_hessian_sum =
-        o.min_child_samples * in.outputs * std::max<int64_t>(fixed.least_hessian, 0);
-    rules.monotone = o.monotone.empty() ? nullptr : o.monotone.data();
-    rules.category_smooth = o.category_smooth;
-    rules.category_l2 = o.category_l2;
-    rules.max_cat_threshold = o.max_cat_threshold;
-    rules.max_onehot = o.max_onehot;
-    rules.random_cuts = o.extra_random;
-    rules.seed = in.seed;
-
-    const std::vector<Feature>& all = in.bins->features;
-    for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
-      if (all[f].codes() > 1) features.push_back(f);
-    }
-    std::stable_sort(features.begin(), features.end(), [&](int32_t a, int32_t b) {
-      return all[a].wide != all[b].wide ? all[b].wide : all[a].column < all[b].column;
-    });
-    features = draw_features(features, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
   }
 };
 
@@ -232,37 +184,8 @@ class Grower {
 
   bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
 
-  // Features that a node may split on.
-  std::vector<int32_t> features_of(const OpenNode& node) {
-    if (options_.share_by_level < 1 && static_cast<int32_t>(by_level_.size()) <= node.depth) {
-      by_level_.resize(node.depth + 1);
-    }
-    const std::vector<int32_t>* from = &features_;
-    if (options_.share_by_level < 1) {
-      auto& level = by_level_[node.depth];
-      if (level.empty()) {
-        level = draw_features(features_, options_.share_by_level, input_.seed,
-                              stream_of(Draw::level, static_cast<uint64_t>(node.depth)));
-      }
-      from = &level;
-    }
-    std::vector<int32_t> allowed =
-        draw_features(*from, options_.share_by_node, input_.seed, stream_of(Draw::node, node.key));
-    if (!options_.interaction.empty()) {
-      std::erase_if(allowed, [&](int32_t f) { return !may_meet(node.path, f); });
-    }
-    return allowed;
-  }
-
-  // Whether one of the sets holds a feature and all those above.
-  bool may_meet(const std::vector<int32_t>& path, int32_t feature) const {
-    return std::any_of(options_.interaction.begin(), options_.interaction.end(),
-                       [&](const auto& set) {
-                         const auto holds = [&](int32_t f) {
-                           return std::binary_search(set.begin(), set.end(), f);
-                         };
-                         return holds(feature) && std::all_of(path.begin(), path.end(), holds);
-                       });
+  std::vector<int32_t> features_of(const OpenNode& node) const {
+    return shared_.features_of(node.key, node.depth, node.path);
   }
 
   Packing packing_of(int64_t count) const {
@@ -456,7 +379,7 @@ class Grower {
     const int64_t right = totals_[int64_t{node} * input_.outputs][1] - left;
     if (std::min(left, right) >= least * fixed_.most_hessian) return true;
     const Feature& f = bins_.features[n.split.feature];
-    const std::vector<uint8_t> goes_left = left_codes(n.split);
+    const std::vector<uint8_t> goes_left = left_codes(f, n.split);
     int64_t lefts = 0;
     for (int64_t i = n.rows.begin; i < n.rows.begin + n.rows.count; ++i) {
       const int64_t at = f.column * bins_.rows + rows_[i];
@@ -504,7 +427,8 @@ class Grower {
   void split(int32_t node) {
     const Split split = nodes_[node].split;
     const Segment rows = nodes_[node].rows;
-    const int64_t lefts = partition(rows, split);
+    const int64_t lefts = partition_segment(bins_, split, rows_.data() + rows.begin,
+                                            spare_.data() + rows.begin, rows.count);
     const int64_t rights = rows.count - lefts;
 
     std::vector<Pair> left_totals = split.left, right_totals = split.left;
@@ -573,59 +497,6 @@ class Grower {
     return sign > 0 ? std::pair{below, above} : std::pair{above, below};
   }
 
-  // By code, whether it goes left.
-  std::vector<uint8_t> left_codes(const Split& split) const {
-    const Feature& f = bins_.features[split.feature];
-    std::vector<uint8_t> goes_left(f.bins + 1);
-    for (int32_t code = 0; code < f.bins; ++code) {
-      goes_left[code] = f.categorical ? holds(split.categories, code) : code <= split.bin;
-    }
-    goes_left[f.bins] = split.missing_left;
-    return goes_left;
-  }
-
-  // Stable; returns how many rows went left.
-  int64_t partition(Segment segment, const Split& split) {
-    const Feature& f = bins_.features[split.feature];
-    const std::vector<uint8_t> goes_left = left_codes(split);
-    PartitionArgs args;
-    if (f.wide) {
-      args.wide = bins_.wide.by_column + f.column * bins_.rows;
-    } else {
-      args.narrow = bins_.narrow.by_column + f.column * bins_.rows;
-    }
-    args.goes_left = goes_left.data();
-    int32_t* rows = rows_.data() + segment.begin;
-    int32_t* spare = spare_.data() + segment.begin;
-
-    const int64_t parts = std::clamp<int64_t>(segment.count / kPartitionGrain, 1, num_threads());
-    std::vector<int64_t> lefts(parts);
-    const auto start = [&](int64_t part) { return segment.count * part / parts; };
-    parallel_tasks(parts, [&](int64_t part) {
-      PartitionArgs own = args;
-      own.rows = own.left = rows + start(part);
-      own.count = start(part + 1) - start(part);
-      own.right = spare + start(part);
-      own.lefts = &lefts[part];
-      tree_partition(own);
-    });
-    // The lefts of each part close up first, then the rights follow in order.
-    int64_t end = lefts[0];
-    for (int64_t part = 1; part < parts; ++part) {
-      std::memmove(rows + end, rows + start(part), lefts[part] * sizeof(int32_t));
-      end += lefts[part];
-    }
-    std::vector<int64_t> target(parts, end);
-    for (int64_t part = 1; part < parts; ++part) {
-      target[part] = target[part - 1] + start(part) - start(part - 1) - lefts[part - 1];
-    }
-    parallel_tasks(parts, [&](int64_t part) {
-      const int64_t rights = start(part + 1) - start(part) - lefts[part];
-      std::memcpy(rows + target[part], spare + start(part), rights * sizeof(int32_t));
-    });
-    return end;
-  }
-
   Shared& shared_;
   const GrowInput& input_;
   const GrowOptions& options_;
@@ -639,7 +510,6 @@ class Grower {
   const bool subtracts_;  // histograms are kept for the children
   const bool defers_;     // small subtrees are grown last
   std::vector<int32_t> deferred_;
-  std::vector<std::vector<int32_t>> by_level_;
   std::vector<OpenNode> nodes_;
   std::vector<Pair> totals_;  // (nodes, outputs)
   std::priority_queue<Queued, std::vector<Queued>, Later> queue_;

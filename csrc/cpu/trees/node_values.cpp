@@ -10,10 +10,15 @@ namespace pyllm::trees {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
+constexpr int64_t kAhead = 32;  // rows between a prefetch and its use
 
 void sum_leaf(const GrowInput& input, const int32_t* rows, Segment segment, double* sums) {
   const int32_t k = input.outputs;
-  for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
+  const int64_t end = segment.begin + segment.count;
+  for (int64_t i = segment.begin; i < end; ++i) {
+    const int64_t ahead = rows[std::min(i + kAhead, end - 1)] * input.row_stride;
+    __builtin_prefetch(input.gradient + ahead);
+    __builtin_prefetch(input.hessian + ahead);
     const int64_t row = rows[i] * input.row_stride;
     for (int32_t o = 0; o < k; ++o) {
       sums[2 * o] += input.gradient[row + o * input.output_stride];

@@ -1,0 +1,67 @@
+#include "cpu/trees/shared.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "cpu/trees/sampling.h"
+
+namespace pyllm::trees {
+namespace {
+
+// Whether one of the sets holds a feature and all those above.
+bool may_meet(const std::vector<std::vector<int32_t>>& sets, const std::vector<int32_t>& path,
+              int32_t feature) {
+  return std::any_of(sets.begin(), sets.end(), [&](const auto& set) {
+    const auto holds = [&](int32_t f) { return std::binary_search(set.begin(), set.end(), f); };
+    return holds(feature) && std::all_of(path.begin(), path.end(), holds);
+  });
+}
+
+}  // namespace
+
+Shared::Shared(const GrowInput& in, const GrowOptions& o)
+    : input(in), options(o), fixed(to_fixed_point(in)), rows(in.count + 1), spare(in.count + 1) {
+  if (in.rows) {
+    std::memcpy(rows.data(), in.rows, in.count * sizeof(int32_t));
+  } else {
+    std::iota(rows.data(), rows.data() + in.count, 0);
+  }
+  rules.objective = o.objective;
+  rules.min_gain = o.min_gain;
+  rules.min_child_weight = o.min_child_weight;
+  rules.gradient_unit = fixed.gradient_unit;
+  rules.hessian_unit = fixed.hessian_unit;
+  rules.least_hessian_sum =
+      o.min_child_samples * in.outputs * std::max<int64_t>(fixed.least_hessian, 0);
+  rules.monotone = o.monotone.empty() ? nullptr : o.monotone.data();
+  rules.category_smooth = o.category_smooth;
+  rules.category_l2 = o.category_l2;
+  rules.max_cat_threshold = o.max_cat_threshold;
+  rules.max_onehot = o.max_onehot;
+  rules.random_cuts = o.extra_random;
+  rules.seed = in.seed;
+
+  const std::vector<Feature>& all = in.bins->features;
+  for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
+    if (all[f].codes() > 1) features.push_back(f);
+  }
+  std::stable_sort(features.begin(), features.end(), [&](int32_t a, int32_t b) {
+    return all[a].wide != all[b].wide ? all[b].wide : all[a].column < all[b].column;
+  });
+  features = draw_features(features, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
+}
+
+std::vector<int32_t> Shared::features_of(uint64_t key, int32_t depth,
+                                         const std::vector<int32_t>& path) const {
+  const auto of_level = draw_features(features, options.share_by_level, input.seed,
+                                      stream_of(Draw::level, static_cast<uint64_t>(depth)));
+  auto allowed =
+      draw_features(of_level, options.share_by_node, input.seed, stream_of(Draw::node, key));
+  if (!options.interaction.empty()) {
+    std::erase_if(allowed, [&](int32_t f) { return !may_meet(options.interaction, path, f); });
+  }
+  return allowed;
+}
+
+}  // namespace pyllm::trees

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/scratch.h"
+#include "cpu/trees/fixed_point.h"
+#include "cpu/trees/grow.h"
+#include "cpu/trees/split.h"
+
+namespace pyllm::trees {
+
+// What all parts of a tree share while it grows; constant but for the rows, of which each node
+// owns its segment.
+struct Shared {
+  const GrowInput& input;
+  const GrowOptions& options;
+  FixedPoint fixed;
+  Scratch<int32_t> rows, spare;
+  SplitRules rules;
+  std::vector<int32_t> features;  // that can be split at all and that the tree drew
+
+  Shared(const GrowInput& input, const GrowOptions& options);
+
+  // Features that a node may split on: drawn by level and node, and allowed to meet those above it.
+  std::vector<int32_t> features_of(uint64_t key, int32_t depth,
+                                   const std::vector<int32_t>& path) const;
+};
+
+}  // namespace pyllm::trees
