@@ -3,6 +3,7 @@
 #include "cpu/trees/pack.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -148,7 +149,6 @@ class Packer {
     out_.original.back() = 0;
     int64_t level_end = tree.first + 2;
     int32_t depth = 0;
-    bool leaf_seen = false;
     // The nodes themselves are the queue of the breadth-first walk.
     for (int64_t i = tree.first + 1; i < static_cast<int64_t>(nodes.size()); ++i) {
       if (i == level_end) {
@@ -160,8 +160,6 @@ class Packer {
       const int64_t node = in_.tree_offset[t] + local;
       const auto here = static_cast<uint32_t>(i - tree.first);
       if (in_.feature[node] < 0) {
-        if (!leaf_seen) tree.min_depth = depth;
-        leaf_seen = true;
         set(nodes[i], std::numeric_limits<typename Node::KeyType>::max(), 0, here, 0);
         continue;
       }
@@ -187,6 +185,9 @@ class Packer {
       append_filler(nodes);
       out_.original.back() = in_.right[node];
     }
+    // A full tree of as many leaves is as deep; splits are mostly made where the rows are.
+    const auto leaves = static_cast<uint64_t>(size / 2 + 1);
+    tree.first_steps = std::min<int32_t>(depth, std::bit_width(leaves) - 1);
   }
 
   template <class Node, class Key>

@@ -61,10 +61,10 @@ struct ForestColumn {
 };
 
 struct PackedTree {
-  int64_t first;      // of its nodes
-  int64_t source;     // of its nodes in ForestArrays
-  int32_t output;     // -1: all of them
-  int32_t min_depth;  // steps to its shallowest leaf
+  int64_t first;        // of its nodes
+  int64_t source;       // of its nodes in ForestArrays
+  int32_t output;       // -1: all of them
+  int32_t first_steps;  // after which most rows should be at a leaf
 };
 
 // Keys of a categorical column: 1 + a bit of the sets, which is 0 for missing and 1 + c for

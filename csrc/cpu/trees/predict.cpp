@@ -2,8 +2,7 @@
 //
 // Blocks of rows are split among threads. A block's keys are computed once; then tree after tree
 // passes over the block, so that a tree's nodes stay in cache, kForestLanes rows at a time, so that
-// their walks, each a chain of dependent loads, overlap. All walk as far as the shallowest leaf
-// without a test, and on until none of them moves.
+// their walks, each a chain of dependent loads, overlap. No step is a branch.
 //
 // A row's sums are taken in the order of the trees by one thread: the same bits come out at any
 // number of threads, and integer comparisons are the same on every instruction set.
@@ -22,29 +21,15 @@ namespace {
 constexpr int kLanes = kForestLanes;
 constexpr int64_t kKeyBytes = 32 * 1024;  // of a block, where rows are not too wide
 constexpr int64_t kMinGroups = 8, kMaxGroups = 64;
+constexpr int kMoreSteps = 4;
 
-template <class Step>
-void find_leaves(const Step step, int min_depth, uint32_t* leaves) {
-  uint64_t at[kLanes];
-  for (int i = 0; i < kLanes; ++i) at[i] = 1;
-  for (int depth = 0; depth < min_depth; ++depth) {
+// `steps` steps of kLanes rows, their walks overlapping; lane[i] is where the keys of row i start.
+template <class Step, class Lane>
+void walk(const Step step, int steps, uint64_t* at, Lane lane) {
+  for (int s = 0; s < steps; ++s) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
+    for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], lane(i));
   }
-  // A step from a leaf leads nowhere, so looking at every other one is enough.
-  uint64_t moved;
-  do {
-    moved = 0;
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) at[i] = step(at[i], i);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      const uint64_t next = step(at[i], i);
-      moved |= next ^ at[i];
-      at[i] = next;
-    }
-  } while (moved != 0);
-  for (int i = 0; i < kLanes; ++i) leaves[i] = static_cast<uint32_t>(at[i]);
 }
 
 template <class Key>
@@ -55,7 +40,9 @@ class Block {
         f_(*args.forest),
         group_keys_(f_.columns.size() * kLanes),
         keys_(group_keys_ * groups),
-        sums_(args.sums ? groups * kLanes * f_.n_outputs : 0) {}
+        sums_(args.sums ? groups * kLanes * f_.n_outputs : 0),
+        at_(groups * kLanes),
+        walking_(groups * kLanes) {}
 
   template <class Node>
   void predict(const std::vector<Node>& nodes, int64_t begin, int64_t rows) {
@@ -65,17 +52,10 @@ class Block {
       std::fill_n(sums_.data(), groups * kLanes * n_outputs, 0.0);
       std::copy_n(result, rows * n_outputs, sums_.data());
     }
-    uint32_t leaves[kLanes];
     for (int64_t t = a_.first_tree; t < a_.end_tree; ++t) {
       const PackedTree& tree = f_.trees[t];
-      for (int64_t g = 0; g < groups; ++g) {
-        find_leaves(step_of(f_, nodes.data() + tree.first, group(g)), tree.min_depth, leaves);
-        if (result) {
-          add(tree, leaves, sums_.data() + g * kLanes * n_outputs);
-        } else {
-          put(tree, leaves, begin + g * kLanes, std::min<int64_t>(kLanes, rows - g * kLanes), t);
-        }
-      }
+      find_leaves(nodes.data() + tree.first, tree.first_steps, groups);
+      result ? add(tree, groups * kLanes) : put(tree, begin, rows, t);
     }
     if (result) std::copy_n(sums_.data(), rows * n_outputs, result);
   }
@@ -83,24 +63,64 @@ class Block {
   Key* group(int64_t g) const { return keys_.data() + g * group_keys_; }
 
  private:
-  void add(const PackedTree& tree, const uint32_t* leaves, double* sums) const {
+  // Leaves of the rows of the block in one tree, into at_. Most rows arrive in `steps` steps; those
+  // that do not are gathered and walk on together, so that no row waits long for the deepest.
+  template <class Node>
+  void find_leaves(const Node* nodes, int steps, int64_t groups) {
+    uint64_t at[kLanes];
+    const auto step = step_of(f_, nodes, static_cast<const Key*>(keys_.data()));
+    for (int64_t g = 0; g < groups; ++g) {
+      std::fill_n(at, kLanes, 1);
+      walk(step_of(f_, nodes, static_cast<const Key*>(group(g))), steps, at,
+           [](int i) { return i; });
+      std::copy_n(at, kLanes, at_.data() + g * kLanes);
+    }
+    const auto arrived = [&](uint32_t row) { return nodes[at_[row]].child == at_[row]; };
+    int64_t left = 0;
+    for (int64_t row = 0; row < groups * kLanes; ++row) {
+      walking_[left] = static_cast<uint32_t>(row);
+      left += !arrived(static_cast<uint32_t>(row));
+    }
+    while (left > 0) {
+      for (int64_t first = 0; first < left; first += kLanes) {
+        uint32_t rows[kLanes];
+        uint64_t lanes[kLanes];
+        for (int i = 0; i < kLanes; ++i) {  // the last row fills up the last lanes
+          rows[i] = walking_[std::min(first + i, left - 1)];
+          lanes[i] = rows[i] / kLanes * group_keys_ + rows[i] % kLanes;
+          at[i] = at_[rows[i]];
+        }
+        walk(step, kMoreSteps, at, [&](int i) { return lanes[i]; });
+        for (int i = 0; i < kLanes; ++i) at_[rows[i]] = static_cast<uint32_t>(at[i]);
+      }
+      int64_t still = 0;
+      for (int64_t i = 0; i < left; ++i) {
+        const uint32_t row = walking_[i];
+        walking_[still] = row;
+        still += !arrived(row);
+      }
+      left = still;
+    }
+  }
+
+  void add(const PackedTree& tree, int64_t rows) {
     const int64_t n = f_.n_outputs;
+    double* sums = sums_.data();
     if (tree.output >= 0) {
       const double* value = f_.value.data() + tree.first;
-      for (int i = 0; i < kLanes; ++i) sums[i * n + tree.output] += value[leaves[i]];
+      for (int64_t i = 0; i < rows; ++i) sums[i * n + tree.output] += value[at_[i]];
       return;
     }
-    for (int i = 0; i < kLanes; ++i) {
-      const double* value = f_.value.data() + (tree.first + leaves[i]) * f_.width;
+    for (int64_t i = 0; i < rows; ++i) {
+      const double* value = f_.value.data() + (tree.first + at_[i]) * f_.width;
       for (int64_t k = 0; k < n; ++k) sums[i * n + k] += value[k];
     }
   }
 
-  void put(const PackedTree& tree, const uint32_t* leaves, int64_t row, int64_t rows,
-           int64_t t) const {
+  void put(const PackedTree& tree, int64_t row, int64_t rows, int64_t t) const {
     const int64_t trees = a_.end_tree - a_.first_tree;
     for (int64_t i = 0; i < rows; ++i) {
-      a_.leaves[(row + i) * trees + t - a_.first_tree] = f_.original[tree.first + leaves[i]];
+      a_.leaves[(row + i) * trees + t - a_.first_tree] = f_.original[tree.first + at_[i]];
     }
   }
 
@@ -109,6 +129,8 @@ class Block {
   int64_t group_keys_;
   Scratch<Key> keys_;
   Scratch<double> sums_;
+  Scratch<uint32_t> at_;       // node of each row
+  Scratch<uint32_t> walking_;  // rows on their way
 };
 
 template <class Node>

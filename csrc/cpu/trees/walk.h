@@ -1,5 +1,5 @@
 // One step down a packed tree (pack.h): from node `at` to the child that a row goes to. `keys` are
-// those of kForestLanes rows, `lane` the row.
+// those of kForestLanes rows, `lane` the row (or those of many such groups, and where it starts).
 #pragma once
 
 #include "cpu/trees/pack.h"
@@ -11,9 +11,9 @@ struct ThresholdStep {
   const SplitNode<Key, Index>* nodes;
   const Key* keys;
 
-  uint64_t operator()(uint64_t at, int lane) const {
+  uint64_t operator()(uint64_t at, uint64_t lane) const {
     const SplitNode<Key, Index>& node = nodes[at];
-    return uint64_t{node.child} + (node.threshold < keys[uint64_t{node.column} + lane]);
+    return uint64_t{node.child} + (node.threshold < keys[node.column + lane]);
   }
 };
 
@@ -23,9 +23,9 @@ struct CategoryStep {
   const Key* keys;
   const uint32_t* table;
 
-  uint64_t operator()(uint64_t at, int lane) const {
+  uint64_t operator()(uint64_t at, uint64_t lane) const {
     const CategoryNode<Key>& node = nodes[at];
-    const Key key = keys[uint64_t{node.column} + lane];
+    const Key key = keys[node.column + lane];
     const auto bit = static_cast<uint32_t>(key - 1);
     const uint32_t* set = table + node.category;
     const bool inside = bit < set[0];
