@@ -63,10 +63,11 @@ struct CacheRows {
   // Null where the block table names no block.
   PYLLM_DEVICE const T* row(int position) const {
     if (!a.block_table) return data + batch * entry_stride + position * stride;
-    const int64_t block = load_integer(
-        a.block_table, batch * a.blocks_per_sequence + position / a.capacity, a.block_table_int64);
+    const int rows = static_cast<int>(a.capacity), entry = position / rows;
+    const int64_t block =
+        load_integer(a.block_table, batch * a.blocks_per_sequence + entry, a.block_table_int64);
     if (block < 0 || block >= a.blocks) return nullptr;
-    return data + block * entry_stride + position % a.capacity * stride;
+    return data + block * entry_stride + (position - entry * rows) * stride;
   }
 };
 

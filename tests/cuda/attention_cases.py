@@ -3,10 +3,11 @@ argument structs that stand for them."""
 
 import ml_dtypes
 import numpy as np
+from hypothesis import strategies as st
 
 from tests.cuda.emulator.client import DTYPE_CODES, Out
 from tests.reference import attention as reference
-from tests.tolerance import roundoff
+from tests.tolerance import TINY, roundoff
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 FLOAT32, FLOAT16, BFLOAT16 = DTYPES
@@ -91,11 +92,53 @@ def run_forward(emulator, q, k, v, *, order="forward", order_seed=0, counted=Fal
     )
 
 
+@st.composite
+def problems(draw):
+    """Shapes, dtype and any combination of options, the biases and masks given by their shapes."""
+    batch, kv_heads = draw(st.integers(0, 2)), draw(st.integers(1, 2))
+    heads = kv_heads * draw(st.integers(1, 2))
+    tq, tk = draw(st.integers(0, 80)), draw(st.integers(0, 140))
+    dim, value_dim = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    side = st.one_of(st.none(), st.integers(0, 60))
+    repeated = draw(st.lists(st.booleans(), min_size=4, max_size=4))
+    full = (batch, heads, tq, tk)
+    bias = tuple(1 if once else n for once, n in zip(repeated, full, strict=True))
+    options = {
+        "causal": draw(st.booleans()),
+        "window": draw(st.one_of(st.none(), st.tuples(side, side))),
+        "scale": draw(st.one_of(st.none(), st.floats(0.05, 1))),
+        "softcap": draw(st.one_of(st.none(), st.floats(0.5, 30))),
+        "bias": draw(st.one_of(st.none(), st.just(bias[draw(st.integers(0, 3)) :]))),
+        "alibi_slopes": draw(st.sampled_from([None, (heads,), (batch, heads)])),
+        "key_padding_mask": draw(st.sampled_from([None, (batch, tk)])),
+        "dropout_p": draw(st.sampled_from([0.0, 0.0, 0.3])),
+        "seed": draw(st.integers(0, 2**64 - 1)),
+        "stream": draw(st.integers(0, 2**64 - 1)),
+    }
+    dtype = draw(st.sampled_from(DTYPES))
+    return (tq, tk, heads, kv_heads, dim), {"batch": batch, "value_dim": value_dim}, dtype, options
+
+
+def filled(rng, options):
+    """The options with arrays in place of their shapes."""
+    options = dict(options)
+    if options["bias"] is not None:
+        options["bias"] = rng.normal(size=options["bias"]).astype(np.float32)
+    if options["alibi_slopes"] is not None:
+        options["alibi_slopes"] = rng.random(options["alibi_slopes"], np.float32)
+    if options["key_padding_mask"] is not None:
+        options["key_padding_mask"] = rng.random(options["key_padding_mask"]) < 0.8
+    return options
+
+
 def assert_within_roundoff(got, expected, scale, dtype, longest, stored):
-    """|got - expected| <= what float32 sums and `stored` roundings to the storage type may add."""
-    coarsest = max(roundoff(dtype), roundoff(got.dtype))
-    stored = 0.0 if coarsest == roundoff(np.float32) else stored * coarsest
-    bound = ((12 + 2 * longest**0.5) * roundoff(np.float32) + stored) * scale + 1e-7
+    """|got - expected| <= what float32 sums and `stored` roundings to the storage type may add; the
+    weights of a sum of `longest` terms may also fall below the type's smallest number."""
+    coarsest = max(dtype, got.dtype, key=roundoff)
+    relative = (12 + 2 * longest**0.5) * roundoff(np.float32)
+    if coarsest != FLOAT32:
+        relative += stored * roundoff(coarsest)
+    bound = relative * scale + 4 * longest * TINY[coarsest] + 1e-7
     error = np.abs(got.astype(np.float64) - expected)
     assert (error <= bound).all(), f"{np.nanmax(error / bound):.3g} times the bound"
 
@@ -104,12 +147,12 @@ def check_forward(result, q, k, v, **options):
     """Against the reference: P is rounded to the storage type before it meets V, and so is out."""
     out, lse = reference.attention(q, k, v, **options)
     scale = reference.scales(q, k, v, np.zeros((*q.shape[:3], v.shape[3])), **options)
-    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3])
+    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3], 1)
     assert_within_roundoff(result["out"], out, scale["out"], q.dtype, longest, 2.02)
     seen = np.isfinite(lse)
     np.testing.assert_array_equal(np.isneginf(result["lse"]), ~seen)
     finite = np.where(seen, result["lse"], 0)
-    assert_within_roundoff(finite, np.where(seen, lse, 0), scale["lse"], np.float32, longest, 0)
+    assert_within_roundoff(finite, np.where(seen, lse, 0), scale["lse"], FLOAT32, longest, 0)
     np.testing.assert_array_equal(result["out"].transpose(0, 2, 1, 3)[~seen], 0)
 
 
@@ -157,7 +200,7 @@ def check_backward(result, q, k, v, grad, **options):
     names = ("dq", "dk", "dv", "dbias")
     expected = reference.attention_backward(grad, q, k, v, **options)
     scale = reference.scales(q, k, v, grad, **options)
-    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3])
+    longest = max(*q.shape[1:], *k.shape[1:], v.shape[3], 1)
     for name, value in zip(names, expected, strict=True):
         if value is None:
             assert name not in result.outputs

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.cuda.attention_cases import (
     BFLOAT16,
@@ -9,12 +11,18 @@ from tests.cuda.attention_cases import (
     FLOAT16,
     FLOAT32,
     check_backward,
+    check_forward,
+    element_strides,
+    filled,
     problem,
+    problems,
+    run_backward,
     run_both,
+    run_forward,
     tensors,
 )
 from tests.cuda.emulator.build import KERNELS
-from tests.cuda.emulator.client import ORDERS, CudaError
+from tests.cuda.emulator.client import ORDERS, CudaError, Out, inout
 from tests.cuda.test_attention import OPTIONS, SHAPES, option_cases
 
 FAMILIES = ("attention", "attention_backward", "attention_bias")
@@ -38,6 +46,73 @@ def test_backward(emulator_for, rng, shape, causal, dtype):
 def test_options(emulator_for, rng, name, dtype):
     arrays = tensors(rng, (70, 131, 2, 1, 32), dtype, batch=2)
     check(emulator_for("plain", SOURCES), *arrays, **option_cases(rng, 2, 2, 70, 131)[name])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=problems(), seed=st.integers(0, 2**32 - 1))
+def test_any_combination_of_options(emulator_for, case, seed):
+    """Forward and backward."""
+    shape, sizes, dtype, options = case
+    rng = np.random.default_rng(seed)
+    options = filled(rng, options)
+    q, k, v, grad = tensors(rng, shape, dtype, **sizes)
+    emulator = emulator_for("plain", SOURCES)
+    forward = run_forward(emulator, q, k, v, **options)
+    check_forward(forward, q, k, v, **options)
+    backward = run_backward(
+        emulator, grad, q, k, v, forward["out"], forward["lse"],
+        need_dbias=options["bias"] is not None, **options,
+    )  # fmt: skip
+    check_backward(backward, q, k, v, grad, **options)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16], ids=str)
+@pytest.mark.parametrize("layout", ["heads first", "rows apart", "rows not of 16 bytes"])
+def test_strides(emulator_for, rng, layout, dtype):
+    """Arrays that are no C-ordered (batch, seq, heads, dim): each read and written in its place."""
+    arrays = tensors(rng, (40, 70, 2, 1, 32), dtype, batch=2)
+    emulator = emulator_for("plain", SOURCES)
+    options = {"causal": True}
+    forward = run_forward(emulator, *arrays[:3], **options)
+    plain = run_backward(
+        emulator, arrays[3], *arrays[:3], forward["out"], forward["lse"], **options
+    )
+
+    def laid_out(x):
+        """The memory, and its strides of batch, seq and head."""
+        if layout == "heads first":
+            moved = np.ascontiguousarray(x.transpose(0, 2, 1, 3))
+            batch, head, seq = element_strides(moved)
+            return moved, (batch, seq, head)
+        width = 48 if layout == "rows apart" else 33
+        wide = np.zeros((*x.shape[:3], width), x.dtype)
+        wide[..., : x.shape[3]] = x
+        return wide, element_strides(wide)
+
+    def back(memory):
+        return memory.transpose(0, 2, 1, 3) if layout == "heads first" else memory[..., :32]
+
+    memory, strides = zip(*(laid_out(x) for x in arrays), strict=True)
+    fields = {
+        **problem(*arrays[:3], **options), "q": memory[0], "k": memory[1], "v": memory[2],
+        "q_strides": strides[0], "k_strides": strides[1], "v_strides": strides[2],
+        "out_strides": strides[0],
+    }  # fmt: skip
+    fields["out"] = inout(laid_out(np.zeros_like(arrays[0]))[0])
+    result = emulator.call("pyllm_cuda_attention_forward", "Attention", **fields)
+    np.testing.assert_array_equal(back(result["out"]), forward["out"])
+    fields["out"], fields["lse"] = result["out"], result["lse"]
+    zeros = [inout(np.zeros_like(m)) for m in memory]
+    gradients = emulator.call(
+        "pyllm_cuda_attention_backward", "AttentionBackward",
+        forward=fields, dout=memory[3], dout_strides=strides[3], delta=Out((2, 2, 40), np.float32),
+        dq=zeros[0], dk=zeros[1], dv=zeros[2], dq_strides=strides[0], dk_strides=strides[1],
+        dv_strides=strides[2], dbias=None, dbias_strides=(0,) * 4,
+    )  # fmt: skip
+    for name in ("dq", "dk", "dv"):
+        np.testing.assert_array_equal(back(gradients[name]), plain[name])
+        if layout != "heads first":
+            np.testing.assert_array_equal(gradients[name][..., 32:], 0)
 
 
 @pytest.mark.parametrize("summed", [(), (0,), (1,), (2,), (3,), (0, 1), (0, 1, 2), (0, 1, 2, 3)])
@@ -182,6 +257,29 @@ def test_traffic_is_the_minimum(emulator_for, rng, dim):
         assert counts["sectors"] == counts["ideal_sectors"]
         assert counts["wavefronts"] == counts["ideal_wavefronts"]
         assert counts["atomics"] == 0
+
+
+def test_a_group_shares_its_keys(emulator_for, rng):
+    """Two query heads, one key/value head: K and V are read, dK and dV written, once for both."""
+    q, k, v, grad = tensors(rng, (128, 64, 2, 1, 64), BFLOAT16)
+    result = run_both(emulator_for("plain", SOURCES), q, k, v, grad, counted=True)
+    kv = kernel(result, "attention_backward_kv")
+    assert kv["blocks"] == 1
+    assert kv["global_read_bytes"] == 2 * (k.nbytes + q.nbytes + 2 * 128 * 4)
+    assert kv["global_write_bytes"] == 2 * k.nbytes
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_tiles_that_nobody_sees_are_not_read(emulator_for, rng, causal):
+    """Of the 4 x 4 pairs of tiles, 10 under a causal mask."""
+    q, k, v, grad = tensors(rng, (256, 256, 1, 1, 64), BFLOAT16)
+    options = {"causal": causal, "counted": True}
+    result = run_both(emulator_for("plain", SOURCES), q, k, v, grad, **options)
+    pairs, tile, statistics = 10 if causal else 16, 64 * 64 * 2, 2 * 64 * 4
+    kv = kernel(result, "attention_backward_kv")
+    assert kv["global_read_bytes"] == 2 * k.nbytes + pairs * (2 * tile + statistics)
+    dq = kernel(result, "attention_backward_q")
+    assert dq["global_read_bytes"] == 2 * q.nbytes + 2 * 256 * 4 + pairs * 2 * tile
 
 
 def test_traffic_of_the_bias_gradient(emulator_for, rng):

@@ -18,6 +18,7 @@ CAUGHT = {
     "race_at_same_thread": ("tsan", "data race"),
     "raw_pointer_race": ("tsan", "data race"),
     "copy_waited_without_barrier": ("tsan", "data race"),
+    "parts_of_warps_overlap": ("tsan", "data race"),
     "raw_pointer_overrun": ("asan", "heap-buffer-overflow"),
     "overflowing_sum": ("plain", "EMULATOR integer overflow"),
     "shared_overrun": ("plain", "EMULATOR out of bounds"),
@@ -27,8 +28,11 @@ CAUGHT = {
     "write_to_input": ("plain", "EMULATOR write to an input"),
     "misaligned_global": ("plain", "EMULATOR misaligned access"),
     "misaligned_shared": ("plain", "EMULATOR misaligned access"),
+    "misaligned_copy": ("plain", "EMULATOR misaligned access"),
+    "misaligned_ldmatrix": ("plain", "EMULATOR misaligned access"),
     "unwritten_shared": ("plain", "EMULATOR unwritten shared memory"),
     "divergent_barrier": ("plain", "EMULATOR divergent barrier"),
+    "round_skipped_by_a_warp": ("plain", "EMULATOR divergent barrier"),
     "exit_before_barrier": ("plain", "EMULATOR partial barrier"),
     "barrier_against_collective": ("plain", "EMULATOR deadlock"),
     "mask_names_exited_lane": ("plain", "EMULATOR warp mask"),
@@ -37,6 +41,7 @@ CAUGHT = {
     "lanes_at_different_collectives": ("plain", "EMULATOR divergent warp"),
     "unwaited_copy": ("plain", "EMULATOR unwaited copy"),
     "wait_one_group_short": ("plain", "EMULATOR unwaited copy"),
+    "write_over_copy": ("plain", "EMULATOR unwaited copy"),
     "copy_in_flight_at_exit": ("plain", "EMULATOR unwaited copy"),
 }
 ORDER_DEPENDENT = ("rank_by_atomics", "float_sum_by_atomics")

@@ -266,6 +266,60 @@ PLANTED(float_sum_by_atomics, 64, 1, 0) {
     dev::atomic_add(reinterpret_cast<int32_t*>(a.y), static_cast<int32_t>(x * 256.0f));
   }
 }
+// A tile is reused, for results, while a copy into it is still under way.
+PLANTED(write_over_copy, 32, 1, 0) {
+  PYLLM_SHARED(float, s, 128);
+  const int t = threadIdx.x;
+  dev::cp_async16(s + 4 * t, a.x);
+  dev::cp_commit();
+  if (!a.bug) dev::cp_wait<0>();
+  dev::sts(s + 4 * t, 1.0f);
+  dev::cp_wait<0>();
+  dev::stg(a.y + t, dev::lds(s + 4 * t));
+}
+// Rows that are no multiple of 16 bytes, copied as if they were.
+PLANTED(misaligned_copy, 32, 1, 0) {
+  PYLLM_SHARED(float, s, 128);
+  const int t = threadIdx.x;
+  dev::cp_async16(s + 4 * t, a.x + (a.bug ? 2 : 4));
+  dev::cp_commit();
+  dev::cp_wait<0>();
+}
+// A pitch that puts every other row of a tile between two 16-byte units.
+PLANTED(misaligned_ldmatrix, 32, 1, 0) {
+  const int pitch = a.bug ? 10 : 12;
+  PYLLM_SHARED(float, s, 32 * 12);
+  const int t = threadIdx.x;
+  for (int i = t; i < 32 * 12; i += 32) dev::sts(s + i, 0.0f);
+  __syncwarp();
+  uint32_t r[4];
+  dev::ldmatrix_x4(r, (s + t * pitch).as<dev::half_t>());
+  dev::stg(a.y + t, static_cast<float>(r[0]));
+}
+// Each warp has a part of shared memory of its own, and needs no barrier there: if they are apart.
+PLANTED(parts_of_warps_overlap, 64, 1, 0) {
+  PYLLM_SHARED(float, s, 64);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const auto part = s + warp * (a.bug ? 31 : 32);
+  dev::sts(part + lane, 1.0f);
+  __syncwarp();
+  dev::stg(a.y + threadIdx.x, dev::lds(part + (31 - lane)));
+}
+// A warp that has nothing to do in a round goes on to the next, past the barrier at the tail.
+PLANTED(round_skipped_by_a_warp, 64, 1, 0) {
+  PYLLM_SHARED(float, s, 64);
+  const int t = threadIdx.x;
+  float sum = 0.0f;
+  for (int round = 0; round < 3; ++round) {
+    dev::sts(s + t, dev::ldg(a.x + t));
+    __syncthreads();
+    const bool idle = round == 1 && t >= 32;
+    if (idle && a.bug) continue;
+    if (!idle) sum += dev::lds(s + (63 - t));
+    __syncthreads();
+  }
+  dev::stg(a.y + t, sum);
+}
 // Right in value, slow on the hardware: all lanes in one bank.
 PLANTED(bank_conflict, 32, 1, 0) {
   const int stride = a.bug ? 32 : 33;
