@@ -80,16 +80,16 @@ __global__ void __launch_bounds__(BiasGradientShape<T, D>::kThreads,
     const FragmentStatistics statistics(b, h, query);
     dev::cp_wait<0>();
     __syncthreads();
-    const LeftRows<T, D, false> queries(q_tile + warp * 16 * Shape::kPitch);
-    const LeftRows<T, D, false> gradients(dout_tile + warp * 16 * Shape::kPitch);
-    float s[kSteps / 8][4] = {}, ds[kSteps / 8][4] = {};
+    const LeftRows<T, D> queries(q_tile + warp * 16 * Shape::kPitch);
+    const LeftRows<T, D> gradients(dout_tile + warp * 16 * Shape::kPitch);
+    Fragments<1, kSteps> s = {}, ds = {};
     add_scores<T, D, kSteps>(s, queries, k_tile);
     add_scores<T, D, kSteps>(ds, gradients, v_tile);
     if (a.threshold > 0) kept.draw(a, h, query, first_key);
     const bool inside = h.sees_all(query, query + 16, first_key, first_key + kSteps);
-    weights_and_gradients<kSteps, false>(s, ds, FragmentPlace<false>::at(query, first_key), h, a,
-                                         inside, kept, statistics);
-    for_fragment<kSteps>([&](int n, int i) { total[n][i] += ds[n][i]; });
+    weights_and_gradients<kSteps, false>(s[0], ds[0], FragmentPlace<false>::at(query, first_key), h,
+                                         a, inside, kept, statistics);
+    for_fragment<kSteps>([&](int n, int i) { total[n][i] += ds[0][n][i]; });
   };
   for (int sequence = in_sequences.begin; sequence < in_sequences.end; ++sequence) {
     for (int head = in_heads.begin; head < in_heads.end; ++head) {

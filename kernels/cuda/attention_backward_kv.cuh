@@ -84,9 +84,9 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads, KeyGradientS
   }
   dev::cp_commit();
 
-  const LeftRows<T, D, false> keys(k_tile + warp_row * Shape::kPitch);
-  const LeftRows<T, D, false> values(v_tile + warp_row * Shape::kPitch);
-  float dk[kColumns / 8][4] = {}, dv[kColumns / 8][4] = {};
+  const LeftRows<T, D> keys(k_tile + warp_row * Shape::kPitch);
+  const LeftRows<T, D> values(v_tile + warp_row * Shape::kPitch);
+  Fragments<1, kColumns> dk = {}, dv = {};
   int buffer = 0;
   for (int round = 0; round < rounds; ++round, buffer ^= 1) {
     const bool more = round + 1 < rounds;
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads, KeyGradientS
     dev::cp_wait<1>();
     __syncthreads();
     const auto q_tile = q_tiles + buffer * kStep, dout_tile = dout_tiles + buffer * kStep;
-    float s[kSteps / 8][4] = {}, ds[kSteps / 8][4] = {};
+    Fragments<1, kSteps> s = {}, ds = {};
     add_scores<T, D, kSteps>(s, keys, q_tile);
     add_scores<T, D, kSteps>(ds, values, dout_tile);
 
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads, KeyGradientS
     const auto at = FragmentPlace<true>::at(key, query);
     const bool inside = h.sees_all(query, query + kSteps, key, key + 16);
     const auto place_of = [&](int n, int i) { return buffer * kSteps + at.query(n, i) - query; };
-    weights_and_gradients<kSteps, true>(s, ds, at, of, a, inside, kept, [&](int n, int i) {
+    weights_and_gradients<kSteps, true>(s[0], ds[0], at, of, a, inside, kept, [&](int n, int i) {
       return QueryStatistics{dev::lds(lse + place_of(n, i)), dev::lds(delta + place_of(n, i))};
     });
     add_weighted<T, D, kSteps, kColumns>(dv, s, dout_tile, column);
@@ -125,9 +125,9 @@ __global__ void __launch_bounds__(KeyGradientShape<T, D>::kThreads, KeyGradientS
   const auto dv_rows = head_rows(static_cast<T*>(b.dv), b.dv_strides, h.batch, h.k_begin, h.kv_head,
                                  h.keys, a.value_dim);
   const int key = first_key + warp_row;
-  write_rows<T, D, kColumns>(dk_rows, key, column, dk, a.scale, a.scale,
+  write_rows<T, D, kColumns>(dk_rows, key, column, dk[0], a.scale, a.scale,
                              k_tile + warp_row * Shape::kPitch);
-  write_rows<T, D, kColumns>(dv_rows, key, column, dv, a.keep_scale, a.keep_scale,
+  write_rows<T, D, kColumns>(dv_rows, key, column, dv[0], a.keep_scale, a.keep_scale,
                              v_tile + warp_row * Shape::kPitch);
 }
 

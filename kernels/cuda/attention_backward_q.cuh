@@ -76,9 +76,9 @@ __global__ void __launch_bounds__(QueryGradientShape<T, D>::kThreads,
 
   const FragmentStatistics statistics(b, h, query);
   const auto own_rows = q_tile + warp * 16 * Shape::kPitch;
-  LeftRows<T, D, Shape::kHold> queries(own_rows);
-  LeftRows<T, D, Shape::kHold> gradients(dout_tile + warp * 16 * Shape::kPitch);
-  float dq[D / 8][4] = {};
+  LeftRows<T, D, 1, Shape::kHold> queries(own_rows);
+  LeftRows<T, D, 1, Shape::kHold> gradients(dout_tile + warp * 16 * Shape::kPitch);
+  Fragments<1, D> dq = {};
   int buffer = 0;
   for (int key = first_key; key < seen.end; key += kSteps, buffer ^= 1) {
     if (key + kSteps < seen.end) fetch_keys(key + kSteps, buffer ^ 1);
@@ -89,20 +89,20 @@ __global__ void __launch_bounds__(QueryGradientShape<T, D>::kThreads,
       queries.hold();
       gradients.hold();
     }
-    float s[kSteps / 8][4] = {}, ds[kSteps / 8][4] = {};
+    Fragments<1, kSteps> s = {}, ds = {};
     add_scores<T, D, kSteps>(s, queries, k_tiles + buffer * kStep);
     add_scores<T, D, kSteps>(ds, gradients, v_tiles + buffer * kStep);
     if (a.threshold > 0) kept.draw(a, h, query, key);
     const auto at = FragmentPlace<false>::at(query, key);
     const bool inside = h.sees_all(query, query + 16, key, key + kSteps);
-    weights_and_gradients<kSteps, true>(s, ds, at, h, a, inside, kept, statistics);
+    weights_and_gradients<kSteps, true>(s[0], ds[0], at, h, a, inside, kept, statistics);
     add_weighted<T, D, kSteps, D>(dq, ds, k_tiles + buffer * kStep, 0);
     __syncthreads();  // the next round writes the buffers that were just read
   }
   dev::cp_wait<0>();
   __syncthreads();
   const auto dq_rows = query_rows(static_cast<T*>(b.dq), b.dq_strides, h, a.head_dim);
-  write_rows<T, D, D>(dq_rows, query, 0, dq, a.scale, a.scale, own_rows);
+  write_rows<T, D, D>(dq_rows, query, 0, dq[0], a.scale, a.scale, own_rows);
 }
 
 }  // namespace pyllm::cuda

@@ -167,8 +167,9 @@ __global__ void __launch_bounds__(DecodeShape<T, D>::kThreads, DecodeShape<T, D>
       decode_row(a, batch, kv_head, first_row + lane / 4, rows, length),
       decode_row(a, batch, kv_head, first_row + lane / 4 + 8, rows, length),
   };
-  const LeftRows<T, D, false> queries(q_tile);
-  ForwardState<D> state;
+  const LeftRows<T, D> queries(q_tile);
+  Fragments<1, D> out = {};
+  SoftmaxState state;
   int buffer = 0;
   for (int key = first_key; key < end_key; key += kKeys, buffer ^= 1) {
     if (key + kKeys < end_key) fetch_keys(key + kKeys, buffer ^ 1);
@@ -176,11 +177,11 @@ __global__ void __launch_bounds__(DecodeShape<T, D>::kThreads, DecodeShape<T, D>
     dev::cp_wait<1>();
     __syncthreads();
     const int offset = buffer * kTile + warp * 16 * Shape::kPitch;
-    float s[2][4] = {};
+    Fragments<1, 16> s = {};
     add_scores<T, D, 16>(s, queries, k_tiles + offset);
-    decode_scores(s, a, own, key + warp * 16);
-    online_softmax<D, 16>(s, state);
-    add_weighted<T, D, 16, D>(state.out, s, v_tiles + offset, 0);
+    decode_scores(s[0], a, own, key + warp * 16);
+    online_softmax<D, 16>(s[0], out[0], state);
+    add_weighted<T, D, 16, D>(out, s, v_tiles + offset, 0);
     __syncthreads();  // the next round writes the buffer that was just read
   }
   dev::cp_wait<0>();
@@ -207,9 +208,9 @@ __global__ void __launch_bounds__(DecodeShape<T, D>::kThreads, DecodeShape<T, D>
 #pragma unroll
     for (int n = 0; n < D / 8; ++n) {
       const auto at = sums + ((warp * kRows + row) * Shape::kSumPitch + n * 8 + lane % 4 * 2);
-      dev::sts(at.template as<dev::Vec<float, 2>>(),
-               dev::Vec<float, 2>{
-                   {state.out[n][2 * half] * factor, state.out[n][2 * half + 1] * factor}});
+      dev::sts(
+          at.template as<dev::Vec<float, 2>>(),
+          dev::Vec<float, 2>{{out[0][n][2 * half] * factor, out[0][n][2 * half + 1] * factor}});
     }
   }
   __syncthreads();

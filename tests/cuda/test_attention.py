@@ -166,8 +166,8 @@ def test_nan_reaches_the_queries_that_see_it(emulator_for, rng):
 @pytest.mark.parametrize(("dtype", "keys"), [(FLOAT32, 101), (BFLOAT16, 201)], ids=str)
 def test_sanitized_in_every_order(emulator_for, rng, variant, order, dtype, keys):
     """Four rounds of the pipeline, ragged at both ends: the same bits in every order."""
-    q, k, v, _ = tensors(rng, (66, keys, 1, 1, 32), dtype)
-    bias = rng.standard_normal((66, keys)).astype(np.float32)
+    q, k, v, _ = tensors(rng, (130, keys, 1, 1, 32), dtype)
+    bias = rng.standard_normal((130, keys)).astype(np.float32)
     options = {"bias": bias, "dropout_p": 0.1, "key_padding_mask": rng.random((1, keys)) < 0.9}
     expected = run_forward(emulator_for("plain", SOURCES), q, k, v, **options)
     got = run_forward(emulator_for(variant, SOURCES), q, k, v, order=order, order_seed=3, **options)
@@ -175,32 +175,49 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order, dtype, keys
     np.testing.assert_array_equal(got["lse"], expected["lse"])
 
 
-@pytest.mark.parametrize(("dim", "conflicts"), [(32, 512), (64, 0), (96, 512), (128, 0)])
-def test_traffic_is_the_minimum(emulator_for, rng, dim, conflicts):
-    """Q and out once, K and V once a tile of 64 queries, lse once.
+@pytest.mark.parametrize(
+    ("dim", "tile", "across"), [(32, 128, True), (64, 128, False), (96, 64, True), (128, 64, False)]
+)
+def test_traffic_is_the_minimum(emulator_for, rng, dim, tile, across):
+    """Q and out once, K and V once a tile of queries, lse once.
 
-    Bank conflicts: none where a row is a multiple of 128 bytes. Otherwise eight lanes that copy 16
-    bytes each go across a row's end, and the padding there puts two of them in the same banks.
+    Bank conflicts: none where a row is a multiple of 128 bytes. Otherwise eight lanes that move 16
+    bytes each go across a row's end, every second row, and the padding there puts two of them in
+    the same banks.
     """
-    q, k, v, _ = tensors(rng, (128, 192, 1, 1, dim), BFLOAT16)
+    queries, keys = 256, 192
+    q, k, v, _ = tensors(rng, (queries, keys, 1, 1, dim), BFLOAT16)
     (counts,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
-    assert counts["global_read_bytes"] == q.nbytes + 2 * (k.nbytes + v.nbytes)
-    assert counts["global_write_bytes"] == q.nbytes + 128 * 4
+    tiles = queries // tile
+    assert counts["global_read_bytes"] == q.nbytes + tiles * (k.nbytes + v.nbytes)
+    assert counts["global_write_bytes"] == q.nbytes + queries * 4
     assert counts["sectors"] == counts["ideal_sectors"]
+    rows_moved = 2 * queries + tiles * 2 * keys
+    conflicts = rows_moved // 2 if across else 0
     assert counts["wavefronts"] - counts["ideal_wavefronts"] == conflicts
-    assert counts["mma"] == 2 * (128 * 192 * dim) // (16 * 8 * 16)
-    assert counts["barriers"] == 2 * (2 * 3 + 1)
+    assert counts["mma"] == 2 * (queries * keys * dim) // (16 * 8 * 16)
+    assert counts["barriers"] == tiles * (2 * (keys // 64) + 1)
+
+
+def test_two_tiles_of_a_warp_share_what_they_read_of_keys(emulator_for, rng):
+    """32 queries a warp: one wavefront of K or V in shared memory for each product, not two."""
+    q, k, v, _ = tensors(rng, (128, 64, 1, 1, 64), BFLOAT16)
+    (counts,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
+    copies = (128 + 64 + 64) * 64 * 2 // 128  # into shared memory
+    own = 2 * 128 * 64 * 2 // 128 + 128 * 64 * 2 // 128  # Q to registers; out there and back
+    keys_and_values = 4 * 2 * 64 * 64 * 2 // 128  # by four warps
+    assert counts["wavefronts"] == copies + own + keys_and_values
 
 
 def test_traffic_of_float32(emulator_for, rng):
-    q, k, v, _ = tensors(rng, (128, 96, 1, 1, 64), FLOAT32)
+    q, k, v, _ = tensors(rng, (256, 96, 1, 1, 64), FLOAT32)
     (counts,) = run_forward(emulator_for("plain", SOURCES), q, k, v, counted=True).kernels.values()
     assert counts["global_read_bytes"] == q.nbytes + 2 * (k.nbytes + v.nbytes)
-    assert counts["global_write_bytes"] == q.nbytes + 128 * 4
+    assert counts["global_write_bytes"] == q.nbytes + 256 * 4
     assert counts["sectors"] == counts["ideal_sectors"]
     # The accumulators of out, pairs of 8 bytes, meet in the banks on their way out: a wavefront
     # more for each half warp and pair.
-    assert counts["wavefronts"] - counts["ideal_wavefronts"] == 128 * 64 // 2 // 16
+    assert counts["wavefronts"] - counts["ideal_wavefronts"] == 256 * 64 // 2 // 16
     assert counts["mma"] == 0
     assert counts["barriers"] == 2 * (2 * 3 + 1)
 
