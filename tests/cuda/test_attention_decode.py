@@ -1,5 +1,7 @@
 """The CUDA attention decode through the emulator, against the float64 reference and the CPU's."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from tests.cuda.attention_cases import (
     broadcast_strides,
     element_strides,
 )
-from tests.cuda.emulator.build import KERNELS
+from tests.cuda.emulator.build import KERNELS, compiler
 from tests.cuda.emulator.client import ORDERS, CudaError, Out
 from tests.reference import attention as reference
 
@@ -224,6 +226,36 @@ def test_traffic_is_the_minimum(emulator_for, rng, heads):
     assert parts["barriers"] == blocks * (2 * 512 // 64 // 4 + 2)
     combine = next(c for name, c in result.kernels.items() if "combine" in name)
     assert combine["global_write_bytes"] == q.nbytes
+
+
+def test_splits_fill_the_device(tmp_path):
+    """As many parts as two blocks a multiprocessor take, none below 256 positions."""
+    # Batch, queries, heads, kv_heads, capacity, blocks a sequence (0: not paged), multiprocessors.
+    cases = {
+        (1, 1, 8, 8, 65536, 0, 132): 33,
+        (1, 1, 32, 8, 4096, 0, 132): 16,
+        (64, 1, 32, 8, 4096, 0, 132): 1,
+        (1, 1, 64, 1, 16, 4096, 108): 54,
+        (1, 1, 1, 1, 2**20, 0, 132): 128,
+        (0, 1, 8, 8, 65536, 0, 132): 1,
+    }
+    calls = "".join(
+        "{AttentionDecode a{}; "
+        f"a.batch = {b}; a.queries = {t}; a.heads = {h}; a.kv_heads = {g}; a.capacity = {c}; "
+        f"a.blocks_per_sequence = {n}; a.block_table = {'&a' if n else 'nullptr'}; "
+        f'std::printf("%d ", static_cast<int>(attention_decode_splits(a, {m})));}}\n'
+        for b, t, h, g, c, n, m in cases
+    )
+    source = tmp_path / "splits.cpp"
+    source.write_text(
+        f'#include <cstdio>\n#include "attention_decode.h"\nint main() {{\n{calls}}}\n'
+    )
+    program = tmp_path / "splits"
+    subprocess.run(
+        [compiler(), "-std=c++20", "-I", str(KERNELS), str(source), "-o", str(program)], check=True
+    )
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert [int(n) for n in done.stdout.split()] == list(cases.values())
 
 
 @pytest.mark.parametrize(
