@@ -60,7 +60,8 @@ def softmax_derivatives(s, y):
     """s: (classes, n)."""
     e = np.exp(s - s.max(0))
     p = e / e.sum(0)
-    return p - (np.arange(len(s))[:, None] == y), np.maximum(2 * p * (1 - p), 1e-16)
+    factor = len(s) / (len(s) - 1)
+    return p - (np.arange(len(s))[:, None] == y), np.maximum(factor * p * (1 - p), 1e-16)
 
 
 def dcg(relevance, k):

@@ -1,6 +1,7 @@
 // First and second derivatives of the losses of boosting, row by row.
 //
-// With margin s, target y, weight w (XGBoost's and LightGBM's definitions, which agree):
+// With margin s, target y, weight w (LightGBM's definitions, and XGBoost's but for softmax, where
+// its hessian is 2 p_k (1 - p_k)):
 //
 //   loss        gradient / w                  hessian / w
 //   squared     s - y                         1                     (of (s - y)^2 / 2)
@@ -11,7 +12,7 @@
 //   gamma       1 - y e^-s                    y e^-s
 //   tweedie     e^((2-p)s) - y e^((1-p)s)     (2-p) e^((2-p)s) - (1-p) y e^((1-p)s)
 //   logistic    sigmoid(s) - y                sigmoid(s) (1 - sigmoid(s))
-//   softmax     p_k - [y = k]                 2 p_k (1 - p_k): a bound of the full matrix
+//   softmax     p_k - [y = k]                 K / (K - 1) p_k (1 - p_k) for K classes (Friedman)
 //
 // Hessians that could vanish are kept at 1e-16 w. Margins under an exponential are clamped to
 // [-40, 40], so that every gradient is a finite float32. All arithmetic is in double, rounded once
@@ -78,12 +79,13 @@ void exp_difference(const double* __restrict margin, const double* __restrict to
 }
 void class_derivatives(const double* __restrict exps, const double* __restrict inverse,
                        const double* __restrict weight, const int32_t* __restrict target, int32_t k,
-                       float* __restrict gradient, float* __restrict hessian, int64_t rows) {
+                       double factor, float* __restrict gradient, float* __restrict hessian,
+                       int64_t rows) {
   for (int64_t i = 0; i < rows; ++i) {
     const double p = exps[i] * inverse[i];
     const double hit = target[i] == k ? 1.0 : 0.0;
     gradient[i] = static_cast<float>((p - hit) * weight[i]);
-    hessian[i] = static_cast<float>(at_least_smallest(2.0 * p * (1.0 - p)) * weight[i]);
+    hessian[i] = static_cast<float>(at_least_smallest(factor * (p * (1.0 - p))) * weight[i]);
   }
 }
 
@@ -135,6 +137,8 @@ void row_gradient(const RowGradientArgs& a) {
 // exponentials and their sum, then the results.
 void softmax_gradient(const SoftmaxGradientArgs& a) {
   const int64_t n = a.n;
+  const double factor =
+      static_cast<double>(a.classes) / static_cast<double>(std::max<int64_t>(a.classes - 1, 1));
   const int64_t block = std::max<int64_t>(16, 2048 / a.classes);  // exponentials: 16 KiB or so
   parallel_for(n, kGrain / (a.classes + 1) + 1, [&](int64_t begin, int64_t end) {
     std::vector<double> buffer((a.classes + 3) * block);
@@ -161,7 +165,7 @@ void softmax_gradient(const SoftmaxGradientArgs& a) {
       }
       for (int64_t k = 0; k < a.classes; ++k) {
         class_derivatives(exps + k * block, total, scale, a.target + first, static_cast<int32_t>(k),
-                          a.gradient + k * n + first, a.hessian + k * n + first, rows);
+                          factor, a.gradient + k * n + first, a.hessian + k * n + first, rows);
       }
     }
   });
