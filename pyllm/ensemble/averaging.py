@@ -7,6 +7,8 @@ lowers the variance by, which for class columns is Gini impurity. Several column
 whose leaves are vectors; two classes need one column only.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from pyllm import _cpu
 from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.learner import TreeEstimator, draw_seed, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
@@ -94,29 +97,31 @@ class AveragedTrees(TreeEstimator):
             categorical=sorted(self._encoding.categories),
             weight=weight,
         )
-        total = float(n if weight is None else weight.sum())
         draws = self._draws(X, columns, weight)
-        target = columns - centre
-        trees = self.forest_.trees() if going_on else []
-        sums, votes = self._out_of_bag_start(n, outputs)
-        for t in range(len(trees), self._count()):
+        target = (columns - centre).astype(np.float32)
+
+        def grow(t: int) -> tuple[Tree, NDArray[np.int32], NDArray[np.int64] | None]:
+            """Tree t, the leaf of every row, and how often each was drawn."""
             seed = _tree_seed(self._seed, t)
-            each, rows = weight, None
+            total, drawn, rows = weight, None, None
             if draws is not None:
                 drawn = draws.draw(seed)
-                # Whole weights are in the draw already; others are too, as probabilities.
-                each, rows = drawn.astype(np.float64), np.flatnonzero(drawn).astype(np.int32)
-                total = float(draws.size)
-            multiplier = np.ones(n) if each is None else each
-            parameters = self._tree_parameters(X.shape[1], total)
-            gradient = (-target * multiplier[:, np.newaxis]).astype(np.float32)
-            hessian = np.repeat(multiplier.astype(np.float32)[:, np.newaxis], outputs, axis=1)
-            grown = grow_tree(dataset, gradient, hessian, parameters, seed=seed, rows=rows)
-            _set_means(grown.tree, grown.leaf_of_row, columns, multiplier, centre)
-            trees.append(grown.tree)
-            if rows is not None and sums is not None:
+                # The draw goes by the weights: they don't count again.
+                total, rows = drawn.astype(np.float64), np.flatnonzero(drawn).astype(np.int32)
+            each = np.ones(n) if total is None else total
+            hessian = np.repeat(each.astype(np.float32)[:, np.newaxis], outputs, axis=1)
+            parameters = self._tree_parameters(X.shape[1], float(each.sum()))
+            grown = grow_tree(dataset, -target * hessian, hessian, parameters, seed=seed, rows=rows)
+            _set_means(grown.tree, grown.leaf_of_row, columns, each, centre)
+            return grown.tree, grown.leaf_of_row, drawn
+
+        trees = self.forest_.trees() if going_on else []
+        sums, votes = self._out_of_bag_start(n, outputs)
+        for tree, leaf, drawn in _side_by_side(grow, range(len(trees), self._count())):
+            trees.append(tree)
+            if sums is not None and drawn is not None:
                 out = np.flatnonzero(drawn == 0)
-                sums[out] += grown.tree.value[grown.leaf_of_row[out]]
+                sums[out] += tree.value[leaf[out]]
                 votes[out] += 1
         self.forest_ = Forest.concat(
             trees,
@@ -152,13 +157,9 @@ class AveragedTrees(TreeEstimator):
         features = self.max_features
         if features == "auto":
             features = "sqrt" if isinstance(self, ClassifierMixin) else None
-        drawn: dict[str, Any] = {}
-        if (share := feature_share(features, n_features)) < 1.0:
-            drawn["colsample_bynode"] = share
-        if self.extra_random:
-            drawn["extra_random"] = True
         return TreeParameters(
-            **drawn,
+            colsample_bynode=feature_share(features, n_features),
+            extra_random=self.extra_random,
             growth="depthwise" if self.max_leaf_nodes is None else "leafwise",
             max_depth=self.max_depth,
             max_leaves=self.max_leaf_nodes,
@@ -174,6 +175,21 @@ class AveragedTrees(TreeEstimator):
         matrix = self._read(X, fitting=False)
         with threads(self.n_jobs):
             return self.forest_.predict(matrix)
+
+
+def _side_by_side(grow: Callable[[int], Any], trees: range) -> Iterator[Any]:
+    """grow(t) in order, a tree a thread: most nodes are too small to be worth several.
+
+    Ctrl-C gives up what has not begun.
+    """
+    if len(trees) == 1 or _cpu.num_threads() == 1:
+        yield from map(grow, trees)
+        return
+    pool = ThreadPoolExecutor(_cpu.num_threads())
+    try:
+        yield from pool.map(grow, trees)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _set_means(

@@ -271,7 +271,12 @@ class GradientBoosting(TreeEstimator):
             reg_alpha=self.reg_alpha,
             gamma=self.gamma,
             max_delta_step=self.max_delta_step,
+            colsample_bytree=self.colsample_bytree,
+            colsample_bylevel=self.colsample_bylevel,
+            colsample_bynode=self.colsample_bynode,
             monotone=self._monotone(n_features),
+            interaction=self.interaction_cst,
+            quantized=self.quantized,
         )
 
     def _monotone(self, n_features: int) -> list[int] | None:

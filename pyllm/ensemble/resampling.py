@@ -30,6 +30,13 @@ def _bits(values: Any) -> NDArray[np.uint64]:
     return np.ascontiguousarray(values, np.float64).view(np.uint64)
 
 
+def _hash(values: Any, salt: Any) -> NDArray[np.uint64]:
+    """0 for zeros, stored or not, of either sign."""
+    part = _mix(_bits(values) ^ salt)
+    part[values == 0] = 0
+    return part
+
+
 def content_order(X: Any, y: NDArray) -> NDArray[np.intp]:
     """The rows in the order of their hash; equal rows as they stand."""
     n, n_features = X.shape
@@ -37,14 +44,15 @@ def content_order(X: Any, y: NDArray) -> NDArray[np.intp]:
     total = np.zeros(n, np.uint64)
     if hasattr(X, "indptr"):
         rows = X.tocsr()
-        rows.sum_duplicates()
-        part = _mix(_bits(rows.data) ^ salt[rows.indices])
-        part[rows.data == 0] = 0  # stored or not, a zero is a zero
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        part = _hash(rows.data, salt[rows.indices])
         filled = np.diff(rows.indptr) > 0
         total[filled] = np.add.reduceat(part, rows.indptr[:-1][filled])
     else:
         for f in range(n_features):
-            total += _mix(_bits(X[:, f] + 0.0) ^ salt[f])  # -0.0 is 0.0
+            total += _hash(X[:, f], salt[f])
     for column in np.atleast_2d(y.T):
         total = _mix(total + _bits(column))
     return np.argsort(total, kind="stable")
@@ -78,12 +86,17 @@ class Bootstrap:
             size *= max_samples
         self.order, self.size, self.n = order, max(1, round(size)), n
         self._weights, self._edges = weights, np.cumsum(weights)
+        self._even = bool((weights == 1.0).all())
 
     def draw(self, seed: int) -> NDArray[np.int64]:
         """(n,): how often each row is drawn."""
         rng = np.random.Generator(np.random.Philox(key=seed))
         points = rng.random(self.size) * self._edges[-1]
-        places = np.searchsorted(self._edges, points, side="right").clip(0, self.n - 1)
+        if self._even:  # what the search would find
+            places = points.astype(np.int64)
+        else:
+            places = np.searchsorted(self._edges, points, side="right")
+        np.minimum(places, self.n - 1, out=places)
         drawn = np.empty(self.n, np.int64)
         drawn[self.order] = np.bincount(places, minlength=self.n)
         return drawn

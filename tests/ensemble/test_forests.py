@@ -1,0 +1,211 @@
+"""Random forests, extra trees and single trees: accuracy, out-of-bag scores, draws, bits."""
+
+import numpy as np
+import pytest
+from sklearn import ensemble as sk
+from sklearn import tree as sk_tree
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from pyllm import _cpu
+from pyllm.ensemble import (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from pyllm.ensemble.resampling import Bootstrap, content_order
+
+CLASSIFIERS = [RandomForestClassifier, ExtraTreesClassifier]
+REGRESSORS = [RandomForestRegressor, ExtraTreesRegressor]
+
+
+def split(load):
+    return train_test_split(*load(return_X_y=True), random_state=0)
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
+def test_classes_are_told_apart_as_well_as_by_scikit_learn(kind, load):
+    X, X_test, y, y_test = split(load)
+    ours = kind(n_estimators=60, random_state=0).fit(X, y)
+    theirs = getattr(sk, kind.__name__)(60, random_state=0).fit(X, y)
+    assert ours.score(X_test, y_test) >= theirs.score(X_test, y_test) - 0.03
+    p, q = ours.predict_proba(X_test), theirs.predict_proba(X_test)
+    assert log_loss(y_test, p) <= log_loss(y_test, q) + 0.06
+
+
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_targets_are_met_as_well_as_by_scikit_learn(kind):
+    X, X_test, y, y_test = split(load_diabetes)
+    ours = kind(n_estimators=60, random_state=0).fit(X, y)
+    theirs = getattr(sk, kind.__name__)(60, random_state=0).fit(X, y)
+    assert ours.score(X_test, y_test) >= theirs.score(X_test, y_test) - 0.04
+
+
+def test_a_tree_is_scikit_learns_where_cuts_are_the_same():
+    """Few distinct values: every cut is between bins, so both trees reach the same partition."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 20, (500, 4)).astype(float)
+    y = X[:, 0] * X[:, 1] + rng.normal(size=500)
+    ours = DecisionTreeRegressor(max_depth=4, random_state=0).fit(X, y)
+    theirs = sk_tree.DecisionTreeRegressor(max_depth=4, random_state=0).fit(X, y)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-10)
+    assert ours.get_depth() == theirs.get_depth() == 4
+    assert ours.get_n_leaves() == theirs.get_n_leaves()
+    classes = DecisionTreeClassifier(max_depth=3).fit(X, y > 90)
+    peer = sk_tree.DecisionTreeClassifier(max_depth=3).fit(X, y > 90)
+    np.testing.assert_allclose(classes.predict_proba(X), peer.predict_proba(X), rtol=1e-10)
+
+
+def test_a_full_tree_knows_its_rows():
+    X, y = load_diabetes(return_X_y=True)
+    np.testing.assert_allclose(DecisionTreeRegressor().fit(X, y + 1e6).predict(X), y + 1e6)
+    X, y = load_iris(return_X_y=True)
+    assert DecisionTreeClassifier().fit(X, y).score(X, y) >= 0.99
+
+
+def test_several_targets_share_a_tree():
+    X, y = load_diabetes(return_X_y=True)
+    Y = np.column_stack([y, -y, X[:, 0]])
+    for model in (DecisionTreeRegressor(max_depth=5), RandomForestRegressor(n_estimators=10)):
+        predicted = model.fit(X, Y).predict(X)
+        assert predicted.shape == Y.shape
+        np.testing.assert_allclose(predicted[:, 0], -predicted[:, 1], rtol=1e-9)
+
+
+def test_out_of_bag_scores_are_those_of_new_rows():
+    X, y = load_breast_cancer(return_X_y=True)
+    model = RandomForestClassifier(n_estimators=80, oob_score=True, random_state=0).fit(X, y)
+    assert 0.93 < model.oob_score_ < 0.99 < model.score(X, y)
+    assert model.oob_decision_function_.shape == (569, 2)
+    X, X_test, y, y_test = split(load_diabetes)
+    model = RandomForestRegressor(n_estimators=80, oob_score=True, random_state=0).fit(X, y)
+    assert model.oob_prediction_.shape == y.shape
+    assert abs(model.oob_score_ - model.score(X_test, y_test)) < 0.25 < model.score(X, y)
+
+
+def test_out_of_bag_rows_are_those_not_drawn():
+    """Recomputed from the draws: the mean over the trees that did not see the row."""
+    X, y = load_diabetes(return_X_y=True)
+    model = RandomForestRegressor(n_estimators=5, oob_score=True, random_state=0).fit(X, y)
+    from pyllm.ensemble.averaging import _tree_seed
+
+    draws = Bootstrap(X, y[:, np.newaxis], None, None)
+    sums, votes = np.zeros(len(y)), np.zeros(len(y))
+    leaves = model.apply(X)
+    for t, tree in enumerate(model.forest_.trees()):
+        out = draws.draw(_tree_seed(model._seed, t)) == 0
+        sums[out] += tree.value[leaves[out, t], 0]
+        votes[out] += 1
+    expected = np.divide(sums, votes, out=np.full(len(y), np.nan), where=votes > 0)
+    np.testing.assert_allclose(model.oob_prediction_, expected)
+    assert np.isnan(model.oob_prediction_).any()
+
+
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, *REGRESSORS])
+def test_models_are_the_same_bits_everywhere(kind, threads):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 6))
+    y = np.digitize(X[:, 0] + X[:, 1] ** 2, [0.0, 1.0])
+    before, first = _cpu.isa(), None
+    for isa in _cpu.available_isas():
+        _cpu.set_isa(isa)
+        for count in (1, 2, 4):
+            threads(count)
+            model = kind(n_estimators=4, random_state=3, bootstrap=True).fit(X, y)
+            first = first or model.forest_
+            assert model.forest_ == first
+    _cpu.set_isa(before)
+
+
+def test_the_order_of_rows_does_not_matter():
+    X, y = load_wine(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    one = RandomForestClassifier(n_estimators=5, random_state=0).fit(X, y)
+    other = RandomForestClassifier(n_estimators=5, random_state=0).fit(X[order], y[order])
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_a_bootstrap_draws_as_often_as_weights_say():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), np.zeros(200)
+    weight = rng.integers(1, 5, 200).astype(float)
+    draws = Bootstrap(X, y, weight, None)
+    counts = sum(draws.draw(seed) for seed in range(200)) / 200
+    assert draws.size == weight.sum()
+    assert np.abs(counts - weight).max() < 6 * np.sqrt(4 / 200)
+    scaled = Bootstrap(X, y, weight / 10, None)
+    assert scaled.size == 200
+    counts = sum(scaled.draw(seed) for seed in range(200)) / 200
+    assert np.abs(counts - 200 * weight / weight.sum()).max() < 6 * np.sqrt(2 / 200)
+    assert Bootstrap(X, y, None, 50).draw(0).sum() == 50
+    assert Bootstrap(X, y, None, 0.25).draw(0).sum() == 50
+
+
+def test_content_order_is_the_rows_own():
+    from scipy.sparse import csr_matrix
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 4)) * (rng.random((100, 4)) < 0.5)
+    y = rng.normal(size=100)
+    order = content_order(X, y)
+    shuffle = rng.permutation(100)
+    np.testing.assert_array_equal(X[order], X[shuffle][content_order(X[shuffle], y[shuffle])])
+    np.testing.assert_array_equal(order, content_order(csr_matrix(X), y))
+
+
+def test_warm_start_grows_the_forest():
+    X, y = load_iris(return_X_y=True)
+    whole = RandomForestClassifier(n_estimators=8, random_state=0).fit(X, y)
+    parts = RandomForestClassifier(n_estimators=3, random_state=0, warm_start=True).fit(X, y)
+    parts.set_params(n_estimators=8).fit(X, y)
+    assert parts.forest_ == whole.forest_
+    with pytest.raises(ValueError, match="n_estimators"):
+        parts.set_params(n_estimators=2).fit(X, y)
+
+
+@pytest.mark.parametrize("max_features", ["sqrt", "log2", None, 3, 0.4, "auto"])
+def test_features_to_draw(max_features):
+    X, y = load_wine(return_X_y=True)
+    model = RandomForestClassifier(n_estimators=20, max_features=max_features, random_state=0)
+    assert model.fit(X, y).score(X, y) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_estimators": 0}, "n_estimators"),
+        ({"max_features": "all"}, "max_features"),
+        ({"max_features": 0}, "max_features"),
+        ({"max_samples": 0}, "max_samples"),
+        ({"max_samples": 1.5}, "max_samples"),
+        ({"bootstrap": False, "oob_score": True}, "oob_score"),
+        ({"bootstrap": False, "max_samples": 5}, "max_samples"),
+        ({"min_weight_fraction_leaf": 0.9}, "min_weight_fraction_leaf"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        RandomForestClassifier(**options).fit(X, y)
+
+
+def test_one_class_is_always_predicted():
+    X, _ = load_iris(return_X_y=True)
+    for kind in (*CLASSIFIERS, DecisionTreeClassifier):
+        model = kind().fit(X, ["only"] * len(X))
+        assert set(model.predict(X)) == {"only"}
+        assert (model.predict_proba(X) == 1).all()
+
+
+def test_class_weights_shift_the_classes():
+    X, y = load_breast_cancer(return_X_y=True)
+    plain = DecisionTreeClassifier(max_depth=2).fit(X, y)
+    heavy = DecisionTreeClassifier(max_depth=2, class_weight={0: 10.0, 1: 1.0}).fit(X, y)
+    assert (heavy.predict(X) == 0).sum() > (plain.predict(X) == 0).sum()
+    with pytest.raises(ValueError, match="class_weight"):
+        DecisionTreeRegressor(class_weight="balanced").fit(X, y)
