@@ -230,7 +230,6 @@ class GradientBoosting(TreeEstimator):
                 f"set, got {self.n_estimators}"
             )
         seed = self._seed if going_on else draw_seed(self.random_state)
-        given = {f.name: getattr(self, f.name) for f in fields(BoostParameters) if f.name != "seed"}
         booster = Booster(
             Dataset(
                 X,
@@ -240,7 +239,7 @@ class GradientBoosting(TreeEstimator):
             ),
             labels,
             objective,
-            BoostParameters(**given, seed=seed),
+            self._boost_parameters(seed),
             self._tree_parameters(X.shape[1]),
             start=start,
             start_margin=None if start is None else start.predict(X),
@@ -259,6 +258,10 @@ class GradientBoosting(TreeEstimator):
         self.evals_result_ = result.history
         if result.interrupted:
             raise KeyboardInterrupt
+
+    def _boost_parameters(self, seed: int) -> BoostParameters:
+        given = {f.name: getattr(self, f.name) for f in fields(BoostParameters) if f.name != "seed"}
+        return BoostParameters(**given, seed=seed)
 
     def _tree_parameters(self, n_features: int) -> TreeParameters:
         return TreeParameters(

@@ -9,7 +9,12 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from pyllm.ensemble.boosting import GradientBoosting, keep_weighted
 from pyllm.ensemble.learner import draw_seed, read_weight, threads
@@ -18,6 +23,7 @@ from pyllm.trees.custom_loss import CustomLoss
 from pyllm.trees.losses import make_objective
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.rank_metrics import ndcg
+from pyllm.trees.refit import refit
 
 EvalSets = Sequence[tuple[Any, Any]] | dict[str, tuple[Any, Any]] | None
 
@@ -89,6 +95,33 @@ class _Supervised(GradientBoosting):
                 evals = [held]
             labels = objective.prepare(Labels(_outputs_first(target), weight))
             self._boost(matrix, labels, objective, evals, base_margin)
+        return self
+
+    def refit(self, X: Any, y: Any, sample_weight: Any = None, *, keep: float = 0.0) -> Any:
+        """New leaf values from other rows; the splits stay (see `pyllm.trees.refit`).
+
+        Args:
+            X, y, sample_weight: as for fit; classes must be known.
+            keep: share of the old values; leaves that no row reaches keep theirs.
+        """
+        check_is_fitted(self)
+        if self.booster == "dart":
+            raise ValueError("booster: expected gbtree to refit")
+        with threads(self.n_jobs):
+            matrix = self._read(X, fitting=False)
+            check_consistent_length(matrix, y)
+            labels = Labels(
+                _outputs_first(self._read_eval_target(y)), read_weight(sample_weight, X)
+            )
+            self.forest_ = refit(
+                self.forest_,
+                matrix,
+                self.objective_.prepare(labels),
+                self.objective_,
+                learning_rate=self._boost_parameters(0).rate,
+                reg_lambda=self.reg_lambda,
+                keep=keep,
+            )
         return self
 
     def _read_target(self, y: Any) -> NDArray:

@@ -258,7 +258,7 @@ class Booster:
             column = k if self.vector else 0
             is_leaf = tree.feature < 0
             tree.value[is_leaf, column] = value[is_leaf]
-            _average_upwards(tree, column)
+            average_upwards(tree, column)
 
     def _leaves_of(self, tree: Tree, X: Any) -> Any:
         one = Forest.concat(
@@ -346,7 +346,7 @@ def add_trees(margin: FloatArray, trees: Sequence[Tree], leaves: Sequence[Any]) 
             _cpu.tree_add_leaf_values(margin[k + column], leaf, value)
 
 
-def _average_upwards(tree: Tree, column: int) -> None:
+def average_upwards(tree: Tree, column: int) -> None:
     """Values of inner nodes as means of their children's, weighed by cover."""
     for node in range(tree.n_nodes - 1, -1, -1):
         if tree.feature[node] >= 0:
