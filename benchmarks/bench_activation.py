@@ -65,7 +65,10 @@ def activation() -> Iterator[Case]:
     for approximate, name in (("none", "gelu (erf)"), ("tanh", "gelu (tanh)")):
         yield Case(f"{name} forward {size}", gelu(approximate), bytes=2 * BYTES)
         yield Case(
-            f"{name} forward+backward {size}", gelu_with_backward(approximate), bytes=5 * BYTES
+            f"{name} forward+backward {size}",
+            gelu_with_backward(approximate),
+            bytes=5 * BYTES,
+            working_set=4 * BYTES,
         )
-    yield Case(f"swiglu forward {size}", swiglu, bytes=3 * BYTES)
+    yield Case(f"swiglu forward {size}", swiglu, bytes=3 * BYTES, traffic="triad")
     yield Case(f"dropout forward {size}", dropout, bytes=2 * BYTES)

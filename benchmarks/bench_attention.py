@@ -90,6 +90,7 @@ def attention() -> Iterator[Case]:
             f"attention decode B{batch} H12 keys {length} D64",
             lambda batch=batch, length=length: decode(batch, 12, length, 64),
             bytes=2 * batch * 12 * length * 64 * 4,
+            traffic="read",
             calls=20,
         )
     yield Case("attention 1x4x2x8, call overhead", tiny, calls=1000)

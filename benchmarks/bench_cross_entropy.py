@@ -46,11 +46,17 @@ def forward_backward(rows, classes):
 def cross_entropy() -> Iterator[Case]:
     for rows, classes in ((1024, 50257), (3072, 65)):
         size, name = rows * classes * 4, f"{rows}x{classes}"
-        yield Case(f"cross_entropy forward {name}", partial(forward, rows, classes), bytes=size)
+        yield Case(
+            f"cross_entropy forward {name}",
+            partial(forward, rows, classes),
+            bytes=size,
+            traffic="read",
+        )
         yield Case(
             f"cross_entropy forward+backward {name}",
             partial(forward_backward, rows, classes),
             bytes=3 * size,
+            working_set=2 * size,
             repeats=9,
         )
     yield Case("cross_entropy 2x4, call overhead", partial(forward, 2, 4), calls=1000)

@@ -95,13 +95,23 @@ def linear() -> Iterator[Case]:
     for rows in DECODE_ROWS:
         shape = (rows, 3072, 768)
         yield Case(
-            f"linear, {rows} rows x 768 -> 3072", partial(plain, *shape), bytes=4 * 768 * 3072
+            f"linear, {rows} rows x 768 -> 3072",
+            partial(plain, *shape),
+            bytes=4 * 768 * 3072,
+            traffic="read",
+            flops=2 * np.prod(shape, dtype=float),
         )
     shape = (1, 50257, 768)
-    yield Case("linear, 1 row x 768 -> 50257", partial(plain, *shape), bytes=4 * 768 * 50257)
+    yield Case(
+        "linear, 1 row x 768 -> 50257",
+        partial(plain, *shape),
+        bytes=4 * 768 * 50257,
+        traffic="read",
+    )
     yield Case(
         "linear bfloat16, 1 row x 768 -> 50257",
         partial(decode_bfloat16, *shape),
         bytes=2 * 768 * 50257,
+        traffic="read",
     )
     yield Case("linear 2x4x4, call overhead", partial(plain, 2, 4, 4), calls=1000)

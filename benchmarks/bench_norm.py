@@ -67,6 +67,11 @@ def tiny():
 def norm() -> Iterator[Case]:
     size = f"{ROWS}x{FEATURES}"
     yield Case(f"layer_norm forward {size}", layer_norm, bytes=2 * BYTES)
-    yield Case(f"layer_norm forward+backward {size}", layer_norm_with_backward, bytes=5 * BYTES)
+    yield Case(
+        f"layer_norm forward+backward {size}",
+        layer_norm_with_backward,
+        bytes=5 * BYTES,
+        working_set=4 * BYTES,
+    )
     yield Case(f"rms_norm forward {size}", rms_norm, bytes=2 * BYTES)
     yield Case("layer_norm 2x8, call overhead", tiny, calls=1000)

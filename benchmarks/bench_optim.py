@@ -89,7 +89,15 @@ def adafactor():
 @cases("optim")
 def optimizers() -> Iterator[Case]:
     n = PARAMETERS
-    yield Case("AdamW step 124M", step, bytes=28 * n, repeats=7)
-    yield Case("AdamW step and clipping 124M", step_with_clipping, bytes=32 * n, repeats=7)
-    yield Case("AdamW step 124M, 8-bit states", step_with_8_bits, bytes=16 * n, repeats=7)
-    yield Case("Adafactor step 85M", adafactor, bytes=24 * 84_934_656, repeats=7)
+    yield Case("AdamW step 124M", step, bytes=28 * n, traffic="update", repeats=7)
+    yield Case(
+        "AdamW step and clipping 124M",
+        step_with_clipping,
+        bytes=32 * n,
+        traffic="update",
+        repeats=7,
+    )
+    yield Case(
+        "AdamW step 124M, 8-bit states", step_with_8_bits, bytes=16 * n, traffic="update", repeats=7
+    )
+    yield Case("Adafactor step 85M", adafactor, bytes=24 * 84_934_656, traffic="update", repeats=7)

@@ -15,11 +15,16 @@ BYTES = ROWS * COLUMNS * 4
 def forward():
     x = np.random.default_rng(0).normal(size=(ROWS, COLUMNS)).astype(np.float32)
     t = torch.from_numpy(x)
-    out = torch.empty_like(t)
+    return {"pyllm": lambda: ops.softmax(x), "torch": lambda: torch.softmax(t, -1)}
+
+
+def forward_out():
+    x = np.random.default_rng(0).normal(size=(ROWS, COLUMNS)).astype(np.float32)
+    t, out = torch.from_numpy(x), np.empty_like(x)
+    their_out = torch.empty_like(t)
     return {
-        "pyllm": lambda: ops.softmax(x),
-        "torch": lambda: torch.softmax(t, -1),
-        "torch out=": lambda: torch.softmax(t, -1, out=out),
+        "pyllm": lambda: ops.softmax(x, out=out),
+        "torch": lambda: torch.softmax(t, -1, out=their_out),
     }
 
 
@@ -43,5 +48,11 @@ def tiny():
 @cases("ops")
 def softmax() -> Iterator[Case]:
     yield Case(f"softmax forward {ROWS}x{COLUMNS}", forward, bytes=2 * BYTES)
-    yield Case(f"softmax forward+backward {ROWS}x{COLUMNS}", forward_backward, bytes=5 * BYTES)
+    yield Case(f"softmax forward, out=, {ROWS}x{COLUMNS}", forward_out, bytes=2 * BYTES)
+    yield Case(
+        f"softmax forward+backward {ROWS}x{COLUMNS}",
+        forward_backward,
+        bytes=5 * BYTES,
+        working_set=4 * BYTES,
+    )
     yield Case("softmax 2x4, call overhead", tiny, calls=1000)

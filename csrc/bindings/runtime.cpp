@@ -3,6 +3,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "core/cache_size.h"
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/parallel.h"
@@ -49,6 +50,8 @@ void bind_runtime(py::module_& m) {
         return make_output(like, shape, like->dtype).object;
       },
       py::arg("like"), py::arg("shape"));
+  m.def("last_level_cache", &last_level_cache);
+  m.def("set_last_level_cache", &set_last_level_cache, py::arg("bytes"));
   m.def("reset_peak_memory", &reset_peak_memory);
   m.def("empty_cache", &empty_cache);
 }

@@ -1,22 +1,42 @@
-// triad moves 12 bytes an element (the read of a line before it is written is not counted, as in
-// STREAM). fma_peak keeps ten chains a thread in flight: two FMA units times latency 4 to 5.
+// fma_peak keeps ten chains a thread in flight: two FMA units times latency 4 to 5.
 #include "cpu/ceilings.h"
 
 #include <atomic>
 
 #include "core/parallel.h"
-#include "cpu/simd.h"
+#include "cpu/streaming.h"
+#include "cpu/sums.h"
 
 namespace pyllm::PYLLM_ISA {
 
-void triad(const BandwidthArgs& args) {
-  parallel_for(args.n, 4096, [&](int64_t begin, int64_t end) {
-    using V = Vec<float>;
-    for (int64_t i = begin; i < end; i += V::lanes) {
-      const int count = lanes_left<float>(end - i);
-      store(args.a + i, load(args.b + i, count) + load(args.c + i, count) * 3.0f, count);
-    }
+void traffic_pass(const TrafficArgs& args) {
+  using V = Vec<float>;
+  std::atomic<float> total{0};
+  parallel_for((args.n + 15) / 16, 256, [&](int64_t first, int64_t last) {
+    const int64_t begin = first * 16, n = std::min(last * 16, args.n) - begin;
+    float* a = args.a + begin;
+    const float *b = args.b + begin, *c = args.c + begin;
+    with_writer(args.streamed, [&](auto put) {
+      switch (args.traffic) {
+        case Traffic::read:
+          total.fetch_add(row_sums<float, 1>(
+              n, [&](int64_t i, int count, V* t) { t[0] = load(b + i, count); })[0]);
+          break;
+        case Traffic::copy:
+          write_vectors(put, a, n, [&](int64_t i, int k) { return -load(b + i, k); });
+          break;
+        case Traffic::triad:
+          write_vectors(put, a, n, [&](int64_t i, int k) {
+            return load(b + i, k) + load(c + i, k) * V(3.0f);
+          });
+          break;
+        case Traffic::update:
+          write_vectors(put, a, n, [&](int64_t i, int k) { return -load(a + i, k); });
+          break;
+      }
+    });
   });
+  *args.sink = total.load();
 }
 
 void fma_peak(const PeakArgs& args) {

@@ -145,6 +145,26 @@ inline Wide multiply_low_halves(Wide a, uint32_t factor) {
 #endif
 }
 
+// The low (high) 64-bit lanes of each 16 bytes of a and b: a0 b0 a2 b2 ... (a1 b1 a3 b3 ...).
+inline Wide interleave_low(Wide a, Wide b) {
+#if defined(__AVX512F__)
+  return (Wide)_mm512_unpacklo_epi64((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (Wide)_mm256_unpacklo_epi64((__m256i)a, (__m256i)b);
+#else
+  return Wide{a[0], b[0]};
+#endif
+}
+inline Wide interleave_high(Wide a, Wide b) {
+#if defined(__AVX512F__)
+  return (Wide)_mm512_unpackhi_epi64((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (Wide)_mm256_unpackhi_epi64((__m256i)a, (__m256i)b);
+#else
+  return Wide{a[1], b[1]};
+#endif
+}
+
 // Halves are folded onto each other, so the order of the sum is fixed for a given width.
 template <class T, class Op>
 T reduce(Vec<T> a, Op op) {
@@ -157,6 +177,15 @@ T reduce(Vec<T> a, Op op) {
 }
 template <class T>
 T sum(Vec<T> a) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps(a.v);  // folds as reduce does
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+  }
+#endif
   return reduce(a, [](T x, T y) { return x + y; });
 }
 // NaN if any lane is. Lane by lane the comparisons would be branches that no one can predict.
@@ -178,6 +207,21 @@ T max_of(Vec<T> a) {
   }
 #endif
   return reduce(a, [](T x, T y) { return x > y || x != x ? x : y; });
+}
+
+// table[i & 7] for each lane's i.
+inline Vec<float> lookup(const float (&table)[8], Vec<float>::Mask i) {
+#if defined(__AVX512F__)
+  const __m512 twice =
+      _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_loadu_ps(table))));
+  return _mm512_permutexvar_ps((__m512i)i, twice);
+#elif defined(__AVX2__)
+  return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)i);
+#else
+  Vec<float> r;
+  for (int lane = 0; lane < Vec<float>::lanes; ++lane) r.v[lane] = table[i[lane] & 7];
+  return r;
+#endif
 }
 
 // ---- storage ----
@@ -292,6 +336,14 @@ inline Vec<float> load(const float16* p) {
 #endif
 }
 
+inline detail::Half to_halves(Vec<float> a) {  // bfloat16
+  const auto bits = (detail::Word)a.v;
+  const detail::Word rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  const detail::Word quiet_nan = bits >> 16 | 0x40;
+  const detail::Word word = (detail::Word)(a != a) ? quiet_nan : rounded;
+  return __builtin_convertvector(word, detail::Half);
+}
+
 inline void store(float* p, Vec<float> a) {
   std::memcpy(p, &a.v, sizeof a.v);
 }
@@ -299,11 +351,7 @@ inline void store(double* p, Vec<double> a) {
   std::memcpy(p, &a.v, sizeof a.v);
 }
 inline void store(bfloat16* p, Vec<float> a) {
-  const auto bits = (detail::Word)a.v;
-  const detail::Word rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-  const detail::Word quiet_nan = bits >> 16 | 0x40;
-  const detail::Word word = (detail::Word)(a != a) ? quiet_nan : rounded;
-  const detail::Half half = __builtin_convertvector(word, detail::Half);
+  const detail::Half half = to_halves(a);
   std::memcpy(p, &half, sizeof half);
 }
 inline void store(float16* p, Vec<float> a) {
@@ -314,6 +362,65 @@ inline void store(float16* p, Vec<float> a) {
 #else
   for (int i = 0; i < Vec<float>::lanes; ++i) p[i] = to_float16(a.v[i]);
 #endif
+}
+
+// Without reading the lines or keeping them in the caches; p is aligned to the vector as stored.
+// store_fence() makes such stores visible to other threads in order.
+#if defined(__AVX512F__)
+inline void store_past_caches(float* p, Vec<float> a) {
+  _mm512_stream_ps(p, a.v);
+}
+inline void store_past_caches(double* p, Vec<double> a) {
+  _mm512_stream_pd(p, a.v);
+}
+inline void store_past_caches(bfloat16* p, Vec<float> a) {
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)to_halves(a));
+}
+inline void store_past_caches(float16* p, Vec<float> a) {
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, 0));
+}
+#elif defined(__AVX2__)
+inline void store_past_caches(float* p, Vec<float> a) {
+  _mm256_stream_ps(p, a.v);
+}
+inline void store_past_caches(double* p, Vec<double> a) {
+  _mm256_stream_pd(p, a.v);
+}
+inline void store_past_caches(bfloat16* p, Vec<float> a) {
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)to_halves(a));
+}
+inline void store_past_caches(float16* p, Vec<float> a) {
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, 0));
+}
+#else
+#if defined(__SSE2__)
+inline void store_past_caches(float* p, Vec<float> a) {
+  _mm_stream_ps(p, a.v);
+}
+inline void store_past_caches(double* p, Vec<double> a) {
+  _mm_stream_pd(p, a.v);
+}
+#endif
+template <class T>
+void store_past_caches(T* p, Vec<compute_t<T>> a) {
+  store(p, a);
+}
+#endif
+inline void store_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// yes where words[i] >= threshold, else 0.
+inline Vec<float> keep_from(const uint32_t* words, uint32_t threshold, Vec<float> yes) {
+  detail::Word w;
+  std::memcpy(&w, words, sizeof w);
+  return (Vec<float>::Native)((detail::Word)(w >= threshold) & (detail::Word)yes.v);
+}
+inline Vec<double> keep_from(const uint32_t* words, uint32_t threshold, Vec<double> yes) {
+  for (int i = 0; i < Vec<double>::lanes; ++i) yes.v[i] = words[i] >= threshold ? yes.v[i] : 0;
+  return yes;
 }
 
 // Lanes of the next vector when `left` elements remain.

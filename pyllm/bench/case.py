@@ -15,8 +15,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 Sides = dict[str, Callable[[], object]]
+# What a workload does with memory at best: reads arrays only; reads one and writes another; reads
+# two and writes a third; reads and writes the same.
+Traffic = Literal["read", "copy", "triad", "update"]
 SUITES = ("ops", "optim", "train", "trees")
 _registered: dict[str, list[Callable[[], Iterator["Case"]]]] = {}
 
@@ -29,6 +33,9 @@ class Case:
         name: what runs, with its shape.
         sides: builds the inputs, returns what to time; "pyllm" first, then the peers.
         bytes: bytes that the workload must move at least (0: not bound by memory).
+        traffic: how those bytes are moved; picks the pattern that measures the limit.
+        working_set: bytes of all arrays touched, where that is not `bytes` (for "update": half of
+            it): decides how much of them the caches may hold.
         flops: floating-point operations that it must do at least (0: not bound by arithmetic).
         repeats: timed rounds; each runs every side once, in turn.
         calls: calls a timing, for workloads too short for the clock.
@@ -38,6 +45,8 @@ class Case:
     name: str
     sides: Callable[[], Sides]
     bytes: float = 0
+    traffic: Traffic = "copy"
+    working_set: float | None = None
     flops: float = 0
     repeats: int = 15
     calls: int = 1

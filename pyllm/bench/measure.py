@@ -2,14 +2,14 @@
 
 import gc
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import pyllm
 from pyllm.bench.case import Case
 from pyllm.bench.ceilings import Ceilings
+from pyllm.bench.peak import peak_memory
 
 
 @dataclass
@@ -19,7 +19,8 @@ class Row:
     Attributes:
         seconds: median time of a call, per side.
         ratio: median over the rounds of peer time / our time, per peer (above 1: we are faster).
-        share: the machine's least time for the case over our median; None without a bound.
+        share: median over the rounds of the machine's least time / our time; None without a bound.
+        bandwidth: bytes a second of the limit, where memory is one; the median.
         peak_bytes: memory above the start, per side, where the case asks for it.
     """
 
@@ -27,6 +28,7 @@ class Row:
     seconds: dict[str, float]
     ratio: dict[str, float]
     share: float | None
+    bandwidth: float | None = None
     peak_bytes: dict[str, int] = field(default_factory=dict)
 
 
@@ -37,6 +39,8 @@ def measure(case: Case, ceilings: Ceilings) -> Row:
     for run in sides.values():  # warm caches, allocators and lazy set-up of both
         run()
         run()
+    probe = ceilings.probe(case)
+    bandwidths: list[float] = []
     times: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()
     gc.disable()
@@ -44,17 +48,26 @@ def measure(case: Case, ceilings: Ceilings) -> Row:
         for _ in range(case.repeats):
             for name, run in sides.items():
                 times[name].append(_time(run, case.calls))
+            if probe:
+                bandwidths.append(probe.bytes / _time(probe, 1))
     finally:
         gc.enable()
-    peaks = {name: _peak_memory(run) for name, run in sides.items()} if case.memory else {}
+    threads = pyllm.get_num_threads()
+    peaks = {name: peak_memory(case, name, threads) for name in sides} if case.memory else {}
     seconds = {name: statistics.median(values) for name, values in times.items()}
     ratio = {
         name: statistics.median(t / o for t, o in zip(values, times[ours], strict=True))
         for name, values in times.items()
         if name != ours
     }
-    bound = ceilings.seconds(case.bytes, case.flops)
-    return Row(case.name, seconds, ratio, bound / seconds[ours] if bound else None, peaks)
+    share = None
+    if probe or case.flops:
+        limits = bandwidths or [0.0] * case.repeats
+        share = statistics.median(
+            ceilings.seconds(case, limit) / o for limit, o in zip(limits, times[ours], strict=True)
+        )
+    bandwidth = statistics.median(bandwidths) if bandwidths else None
+    return Row(case.name, seconds, ratio, share, bandwidth, peaks)
 
 
 # An OpenMP pool (torch's) polls for some milliseconds after its last region and would take a core
@@ -70,36 +83,3 @@ def _time(run: Callable[[], object], calls: int) -> float:
     for _ in range(calls):
         run()
     return (time.perf_counter() - start) / calls
-
-
-def _peak_memory(run: Callable[[], object]) -> int:
-    """Resident bytes above the start while `run` runs, sampled every 2 ms.
-
-    Blocks that our allocator keeps for reuse are given back first, so that they count again.
-    """
-    from pyllm import memory
-
-    gc.collect()
-    memory.empty_cache()
-    start = peak = _resident()
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.002):
-            peak = max(peak, _resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run()
-    peak = max(peak, _resident())
-    done.set()
-    watcher.join()
-    return peak - start
-
-
-def _resident() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -36,7 +36,8 @@ def bench(
     """Measure pyllm beside PyTorch and other peers: interleaved, medians, same threads.
 
     Each row gives our time, how many times longer each peer takes, and the share of the machine's
-    own limit (bandwidth and multiply-add peak, measured first) that we reach.
+    own limit that we reach: the multiply-add peak, or the bandwidth of a pass that only moves as
+    many bytes in the same way, timed beside the case.
     """
     console = Console()
     if not console.is_terminal:  # a log file has no width: never cut a name
@@ -70,8 +71,8 @@ def bench(
     machine = describe_machine(ceilings)
     console.print(table_of(rows))
     console.print(
-        f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads; limits measured at "
-        f"start: {ceilings.bandwidth / 1e9:.1f} GB/s, {ceilings.flops / 1e9:.0f} GFLOP/s. "
+        f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads; "
+        f"{ceilings.flops / 1e9:.0f} GFLOP/s at most, bandwidth as each row says. "
         f"A ratio is peer time / pyllm time, the median over interleaved rounds."
     )
     if json_file:
@@ -88,7 +89,8 @@ def table_of(rows: list[Row]) -> Table:
     with_memory = any(row.peak_bytes for row in rows)
     table = Table()
     table.add_column("case", no_wrap=True)
-    for title in ("pyllm", "peer", "time", "ratio", "of limit", *["peak MB"] * with_memory):
+    titles = ("pyllm", "peer", "time", "ratio", "of limit", "GB/s", *["peak MB"] * with_memory)
+    for title in titles:
         table.add_column(title, justify="left" if title == "peer" else "right", no_wrap=True)
     for row in rows:
         ours = next(iter(row.seconds))
@@ -102,7 +104,8 @@ def table_of(rows: list[Row]) -> Table:
                 cells += [peer, format_seconds(row.seconds[peer]), f"[{colour}]{ratio:.2f}x[/]"]
             else:
                 cells += ["", "", ""]
-            cells.append(share if first else "")
+            limit = "" if row.bandwidth is None else f"{row.bandwidth / 1e9:.0f}"
+            cells += [share, limit] if first else ["", ""]
             if row.peak_bytes and peer:
                 cells.append(f"{row.peak_bytes[ours] / 1e6:.0f} / {row.peak_bytes[peer] / 1e6:.0f}")
             table.add_row(*cells)
@@ -130,7 +133,6 @@ def describe_machine(ceilings: Ceilings) -> dict[str, Any]:
         "python": platform.python_version(),
         "pyllm": pyllm.__version__,
         "torch": getattr(torch, "__version__", None),
-        "bandwidth": ceilings.bandwidth,
         "flops": ceilings.flops,
     }
 

@@ -1,0 +1,46 @@
+"""The yardstick of `pyllm bench`: what is timed, and what a share is a share of."""
+
+import numpy as np
+import pytest
+
+from pyllm import _cpu
+from pyllm.bench import Case, Ceilings, measure
+
+
+@pytest.mark.parametrize("traffic", ["read", "copy", "triad", "update"])
+@pytest.mark.parametrize("working_set", [12, 100_000])
+def test_probe_moves_its_working_set(traffic, working_set, isa):
+    probe = _cpu.BandwidthProbe(traffic, working_set)
+    moved = 2 * working_set if traffic == "update" else working_set  # read and written
+    assert moved - 24 < probe.bytes <= moved
+    probe()
+    assert isinstance(probe.streamed, bool)
+
+
+def test_probe_says_what_it_expects():
+    with pytest.raises(ValueError, match="traffic: expected 'read', 'copy', 'triad' or 'update'"):
+        _cpu.BandwidthProbe("write", 100)
+    with pytest.raises(ValueError, match="working_set: expected at least 12 bytes"):
+        _cpu.BandwidthProbe("copy", 3)
+
+
+def sides():
+    x, y = np.ones((2, 50_000))
+    return {"ours": lambda: np.copyto(y, x), "peer": lambda: (np.copyto(y, x), np.copyto(y, x))}
+
+
+def test_a_row_has_a_ratio_and_a_share():
+    row = measure(Case("copy", sides, bytes=800_000, repeats=3), Ceilings(flops=1e9))
+    assert list(row.seconds) == ["ours", "peer"]
+    assert list(row.ratio) == ["peer"]
+    assert row.bandwidth > 0
+    assert row.share > 0
+    # Ruled by arithmetic, which takes a second at this rate.
+    slow = measure(Case("copy", sides, bytes=8, flops=1e9, repeats=3), Ceilings(flops=1e9))
+    assert slow.share * slow.seconds["ours"] == pytest.approx(1)
+
+
+def test_no_bound_no_share():
+    row = measure(Case("copy", sides, repeats=2), Ceilings(flops=1e9))
+    assert row.share is None
+    assert row.bandwidth is None
