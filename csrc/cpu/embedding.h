@@ -9,16 +9,16 @@ namespace pyllm {
 struct EmbeddingArgs {
   const int64_t* ids = nullptr;
   int64_t rows = 0;
-  Array weight;  // (entries, width), unit stride along the width
-  Array y;       // (rows, width), contiguous
+  Array weight;  // (entries, width)
+  Array y;       // (..., width)
 };
 
 // dweight[v] (+)= the sum of grad[r] over the rows with ids[r] = v.
 struct EmbeddingBackwardArgs {
-  Array grad;  // (rows, width), contiguous
+  Array grad;  // (..., width)
   const int64_t* ids = nullptr;
   int64_t rows = 0;
-  Array dweight;         // (entries, width), contiguous, of grad's dtype or float32
+  Array dweight;         // (entries, width), of grad's dtype or float32
   int64_t padding = -1;  // an id whose rows count for nothing, -1 for none
   bool accumulate = false;
 };

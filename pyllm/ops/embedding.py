@@ -9,8 +9,8 @@ def embedding(ids: Array, weight: Array, *, out: Array | None = None) -> Array:
 
     Args:
         ids: (...), int32 or int64; any strides.
-        weight: (entries, width); float32, bfloat16, float16 or float64, contiguous.
-        out: where to write the result: (..., width), contiguous, dtype of weight.
+        weight: (entries, width); float32, bfloat16, float16 or float64; any strides.
+        out: where to write the result: (..., width), dtype of weight; any strides.
 
     Raises:
         TypeError: an argument is no array or of a dtype that is not supported.
@@ -31,11 +31,11 @@ def embedding_backward(
     """dweight[v] = the sum of grad over the positions where ids is v, in the order of positions.
 
     Args:
-        grad: (..., width), contiguous.
+        grad: (..., width); any strides.
         ids: as in the forward.
         num_embeddings: rows of dweight.
         padding_idx: an id whose positions count for nothing.
-        out: where to write, contiguous; of grad's dtype or float32.
+        out: where to write, (num_embeddings, width), of grad's dtype or float32; any strides.
         accumulate: add to what out holds.
     """
     return backend_of(grad).embedding_backward(

@@ -69,6 +69,24 @@ def test_strided_ids(backend, rng):
     np.testing.assert_array_equal(ops.embedding(ids, weight), weight[ids])
 
 
+def test_strided_arrays(dtype, isa, rng):
+    """Packed halves, reversed columns and transposed tables give what their copies give."""
+    ids = rng.integers(0, 9, (3, 4))
+    packed = rng.normal(size=(9, 80)).astype(dtype)
+    for weight in (packed[:, 40:], packed[::-1, 39::-1], packed.T[:9, :7]):
+        expected = ops.embedding(ids, np.ascontiguousarray(weight))
+        assert ops.embedding(ids, weight).tobytes() == expected.tobytes()
+        out = np.zeros((3, 4, 2 * weight.shape[1]), dtype)[..., ::2]
+        assert ops.embedding(ids, weight, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    grad = rng.normal(size=(4, 3, 100)).astype(dtype).transpose(1, 0, 2)[..., 90:3:-1]
+    expected = ops.embedding_backward(np.ascontiguousarray(grad), ids, 9)
+    assert ops.embedding_backward(grad, ids, 9).tobytes() == expected.tobytes()
+    out = np.ones((87, 9), dtype).T
+    assert ops.embedding_backward(grad, ids, 9, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("bad", [-1, 5, 2**31 - 1])
 def test_ids_out_of_range_are_named(bad):
     ids = np.array([[0, 1], [bad, 4]], np.int32)
