@@ -32,7 +32,10 @@ void dots(const float* a, const T* b, int64_t b_stride, int64_t depth, float* c,
   for (; k + V::lanes <= depth; k += V::lanes) {
     V weight[columns];
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; ++j) weight[j] = load(b + j * b_stride + k);
+    for (int j = 0; j < columns; ++j) {
+      weight[j] = load(b + j * b_stride + k);
+      if (rows <= 4) __builtin_prefetch(b + (columns + j) * b_stride + k);  // the next columns
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const V x = load(a + r * depth + k);
