@@ -29,7 +29,7 @@ py::object forward(py::handle x_object, int64_t axis, double temperature, py::ha
   const auto mask = optional_input(mask_object, "mask");
   Array mask_view;
   if (mask) {
-    mask->require_dtype({DType::boolean});
+    mask->require_dtype({DType::boolean, DType::f32, DType::bf16, DType::f16, DType::f64});
     mask_view = broadcast(*mask, x.shape());
     args.mask = &mask_view;
   }

@@ -18,16 +18,17 @@ template <class T, Activation kind>
 void forward(const ActivationArgs& a) {
   using C = compute_t<T>;
   if (a.bias) {
-    elementwise<T, 2, 1>({a.x, *a.bias}, {a.y}, [](auto in, auto out, int64_t, int64_t n) {
-      for_vectors<C>(n, [&](int64_t i, int count) {
-        const Vec<C> x = load(in[0] + i, count) + load(in[1] + i, count);
-        store(out[0] + i, activate<kind, C>(x), count);
-      });
-    });
+    elementwise<T, 2, 1>(
+        {a.x, *a.bias}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+          write_vectors(put, out[0], n, [&](int64_t i, int count) {
+            return activate<kind, C>(load(in[0] + i, count) + load(in[1] + i, count));
+          });
+        });
   } else {
-    elementwise<T, 1, 1>({a.x}, {a.y}, [](auto in, auto out, int64_t, int64_t n) {
-      for_vectors<C>(n, [&](int64_t i, int count) {
-        store(out[0] + i, activate<kind, C>(load(in[0] + i, count)), count);
+    elementwise<T, 1, 1>({a.x}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+      write_vectors(put, out[0], n, [&](int64_t i, int count) {
+        fetch_ahead(in[0] + i);
+        return activate<kind, C>(load(in[0] + i, count));
       });
     });
   }
@@ -67,10 +68,11 @@ template <class T, Activation kind>
 void backward(const ActivationBackwardArgs& a) {
   using C = compute_t<T>;
   if (a.bias) return backward_with_bias<T, kind>(a);
-  elementwise<T, 2, 1>({a.dy, a.x}, {a.dx}, [](auto in, auto out, int64_t, int64_t n) {
-    for_vectors<C>(n, [&](int64_t i, int count) {
-      const Vec<C> slope = activation_slope<kind, C>(load(in[1] + i, count));
-      store(out[0] + i, load(in[0] + i, count) * slope, count);
+  elementwise<T, 2, 1>({a.dy, a.x}, {a.dx}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+    write_vectors(put, out[0], n, [&](int64_t i, int count) {
+      fetch_ahead(in[0] + i);
+      fetch_ahead(in[1] + i);
+      return load(in[0] + i, count) * activation_slope<kind, C>(load(in[1] + i, count));
     });
   });
 }

@@ -42,14 +42,17 @@ void backward(const CrossEntropyBackwardArgs& a) {
   const double share =
       a.options.reduction == Reduction::mean ? 1 / rule.total_weight(rows.count()) : 1.0;
   const C* lse = a.lse.as<C>();
+  const bool streamed = a.dlogits.data != a.logits.data && streams(a.dlogits);
   parallel_for(rows.count(), kGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
     RowBuffer<T> in(n, rows.axis_stride()), out(n, out_rows.axis_stride());
-    for (int64_t r = begin; r < end; ++r) {
-      T* row = a.dlogits.as<T>() + out_rows.offset(r);
-      rule.gradient(in.read(a.logits.as<T>() + rows.offset(r)), out.target(row), r, lse[r],
-                    static_cast<C>(a.grad[per_row ? r : 0] * share));
-      out.write(row);
-    }
+    with_writer(streamed, [&](auto put) {
+      for (int64_t r = begin; r < end; ++r) {
+        T* row = a.dlogits.as<T>() + out_rows.offset(r);
+        rule.gradient(in.read(a.logits.as<T>() + rows.offset(r)), out.target(row), r, lse[r],
+                      static_cast<C>(a.grad[per_row ? r : 0] * share), put);
+        out.write(row);
+      }
+    });
   });
 }
 

@@ -13,66 +13,12 @@
 #include <vector>
 
 #include "cpu/cross_entropy.h"
+#include "cpu/exp_sum.h"
 #include "cpu/rows.h"
-#include "cpu/simd.h"
+#include "cpu/streaming.h"
 #include "cpu/vmath.h"
 
 namespace pyllm::PYLLM_ISA {
-
-// Folds f over the vectors of x, four independent chains at a time, while the memory `ahead`
-// elements further on is fetched; the last, partial vector is filled up with -inf.
-template <class T, class C, class F>
-Vec<C> fold(const T* x, int64_t n, int64_t ahead, Vec<C> start, F f) {
-  using V = Vec<C>;
-  V a = start, b = start, c = start, d = start;
-  int64_t i = 0;
-  for (; i + 4 * V::lanes <= n; i += 4 * V::lanes) {
-    a = f(a, load(x + i));
-    b = f(b, load(x + i + V::lanes));
-    c = f(c, load(x + i + 2 * V::lanes));
-    d = f(d, load(x + i + 3 * V::lanes));
-    for (int64_t line = 0; line < 4 * V::lanes; line += int64_t(64 / sizeof(T))) {
-      __builtin_prefetch(x + i + ahead + line);
-    }
-  }
-  for (; i < n; i += V::lanes) {
-    a = f(a, load(x + i, lanes_left<C>(n - i), -std::numeric_limits<C>::infinity()));
-  }
-  return f.join(f.join(a, b), f.join(c, d));
-}
-
-template <class C>
-struct Highest {
-  Vec<C> operator()(Vec<C> high, Vec<C> x) const { return max(x, high); }
-  Vec<C> join(Vec<C> a, Vec<C> b) const { return max(a, b); }
-};
-template <class C>
-struct ExpSum {
-  C top;
-  Vec<C> operator()(Vec<C> total, Vec<C> x) const { return total + exp_nonpositive(x - top); }
-  Vec<C> join(Vec<C> a, Vec<C> b) const { return a + b; }
-};
-
-// log sum exp of a row that is read from memory once, block by block; each block is fetched during
-// the arithmetic of the one before. The sum so far is rescaled when the maximum moves. NaN shows up
-// in the sum, whatever the maximum made of it.
-template <class T, class C = compute_t<T>>
-C log_sum_exp(const T* x, int64_t n) {
-  constexpr C kInf = std::numeric_limits<C>::infinity();
-  constexpr int64_t kBlock = 2048;
-  C top = -kInf, total = 0;
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t length = begin + kBlock < n ? kBlock : n - begin;
-    const C block_top = max_of(fold(x + begin, length, 0, Vec<C>(-kInf), Highest<C>{}));
-    if (block_top == -kInf) continue;
-    if (!(block_top <= top)) {
-      total *= top == -kInf ? C(0) : std::exp(top - block_top);
-      top = block_top;
-    }
-    total += sum(fold(x + begin, length, kBlock, Vec<C>(C(0)), ExpSum<C>{top}));
-  }
-  return top == -kInf ? -kInf : top + std::log(total);
-}
 
 template <class C>
 class RowLoss {
@@ -106,7 +52,8 @@ class RowLoss {
     lse = 0;
     if (ignored(row)) return 0;
     const int64_t y = o_.targets[row];
-    lse = log_sum_exp(x, classes_);
+    const ExpSum<C> sum = exp_sum(x, classes_, C(1));
+    lse = sum.top + std::log(sum.total);  // -inf where all logits are
     C value = (1 - smoothing_) * weight(y) * (lse - C(widen(x[y])));
     if (smoothing_ > 0) value += smoothing_ / C(classes_) * smoothed(x, lse);
     if (z_ != 0) value += z_ * weight(y) * lse * lse;
@@ -114,8 +61,8 @@ class RowLoss {
   }
 
   // dx = scale times the gradient of the row's loss; dx may be x.
-  template <class T>
-  void gradient(const T* x, T* dx, int64_t row, C lse, C scale) const {
+  template <class T, class Put = Cached>
+  void gradient(const T* x, T* dx, int64_t row, C lse, C scale, Put put = {}) const {
     using V = Vec<C>;
     if (ignored(row)) {
       for (int64_t c = 0; c < classes_; ++c) dx[c] = T{};
@@ -126,17 +73,15 @@ class RowLoss {
     const C even = scale * smoothing_ / C(classes_);
     const C slope = hit + even * weight_sum_ + 2 * scale * z_ * weight(y) * lse;
     const C at_target = std::exp(C(widen(x[y])) - lse) * slope - even * weight(y) - hit;
-    int64_t c = 0;
+    const auto spread = [&](int64_t c, int count) {
+      return exp2_nonpositive((load(x + c, count) - lse) * C(kLog2E)) * slope;
+    };
     if (smoothing_ == 0) {
-      for (; c + V::lanes <= classes_; c += V::lanes) {
-        store(dx + c, exp_nonpositive(load(x + c) - lse) * slope);
-      }
-    }
-    for (; c < classes_; c += V::lanes) {
-      const int count = lanes_left<C>(classes_ - c);
-      V g = exp_nonpositive(load(x + c, count) - lse) * slope;
-      if (smoothing_ > 0) g -= weights_.empty() ? V(even) : load(&weights_[c], count) * even;
-      store(dx + c, g, count);
+      write_vectors(put, dx, classes_, spread);
+    } else {
+      write_vectors(put, dx, classes_, [&](int64_t c, int count) {
+        return spread(c, count) - (weights_.empty() ? V(even) : load(&weights_[c], count) * even);
+      });
     }
     dx[y] = narrow<T>(at_target);
   }

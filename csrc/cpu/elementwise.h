@@ -3,7 +3,8 @@
 // Neighbouring axes that are contiguous to each other in every array are merged, so plain arrays
 // become one long run; what is left is cut into pieces of the last axis, spread evenly over the
 // threads. A kernel sees contiguous memory: pieces with other strides go through buffers that stay
-// in the L1 cache. A broadcast array (a bias) has stride 0 along the axes it lacks.
+// in the L1 cache. A broadcast array (a bias) has stride 0 along the axes it lacks. Outputs that
+// outgrow the caches are stored past them.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 
 #include "core/array.h"
 #include "core/parallel.h"
-#include "cpu/simd.h"
+#include "cpu/streaming.h"
 
 namespace pyllm::PYLLM_ISA {
 
@@ -72,56 +73,67 @@ class Walk {
 constexpr int64_t kElementwiseGrain = 16384;  // elements a thread should have to be worth waking
 constexpr int64_t kElementwiseBlock = 256;    // elements of a strided piece buffered at a time
 
-// kernel(in pointers, out pointers, index of the first element, length) over all elements; the
-// split among threads falls on multiples of 64.
+// kernel(in pointers, out pointers, index of the first element, length, writer) over all elements;
+// the split among threads falls on multiples of 64.
 template <class T, size_t I, size_t O, class F>
 void elementwise(const std::array<Array, I>& in, const std::array<Array, O>& out, F&& kernel) {
   std::array<Array, I + O> all;
   std::copy(in.begin(), in.end(), all.begin());
   std::copy(out.begin(), out.end(), all.begin() + I);
   const Walk<I + O> walk(all);
-  bool contiguous = true;
+  bool contiguous = true, streamed = true;
   for (size_t k = 0; k < I + O; ++k) contiguous &= walk.stride(k) == 1;
+  for (const Array& y : out) {
+    // Several outputs are written vector by vector, so they must be aligned to each other.
+    streamed &=
+        reinterpret_cast<uintptr_t>(y.data) % 64 == reinterpret_cast<uintptr_t>(out[0].data) % 64;
+    for (const Array& x : in) streamed &= x.data != y.data;
+  }
+  streamed = streamed && contiguous && streams(out);
   const int64_t groups = (walk.size() + 63) / 64;
   parallel_for(groups, kElementwiseGrain / 64, [&](int64_t first, int64_t last) {
-    T buffer[I + O][kElementwiseBlock];
+    const int64_t begin = first * 64, end = std::min(last * 64, walk.size());
     std::array<const T*, I> from;
     std::array<T*, O> to;
-    walk.pieces(first * 64, std::min(last * 64, walk.size()),
-                [&](const std::array<int64_t, I + O>& offsets, int64_t index, int64_t length) {
-                  if (contiguous) {
-                    for (size_t k = 0; k < I; ++k) from[k] = in[k].template as<T>() + offsets[k];
-                    for (size_t k = 0; k < O; ++k) to[k] = out[k].template as<T>() + offsets[I + k];
-                    kernel(from, to, index, length);
-                    return;
-                  }
-                  for (int64_t done = 0; done < length; done += kElementwiseBlock) {
-                    const int64_t n = std::min(kElementwiseBlock, length - done);
-                    for (size_t k = 0; k < I; ++k) {
-                      const int64_t stride = walk.stride(k);
-                      const T* p = in[k].template as<T>() + offsets[k] + done * stride;
-                      from[k] = stride == 1 ? p : buffer[k];
-                      if (stride == 1) continue;
-                      if (stride == 0) {
-                        std::fill_n(buffer[k], n, *p);
-                        continue;
-                      }
-                      for (int64_t i = 0; i < n; ++i) buffer[k][i] = p[i * stride];
-                    }
-                    for (size_t k = 0; k < O; ++k) {
-                      const int64_t stride = walk.stride(I + k);
-                      T* p = out[k].template as<T>() + offsets[I + k] + done * stride;
-                      to[k] = stride == 1 ? p : buffer[I + k];
-                    }
-                    kernel(from, to, index + done, n);
-                    for (size_t k = 0; k < O; ++k) {
-                      const int64_t stride = walk.stride(I + k);
-                      if (stride == 1) continue;
-                      T* p = out[k].template as<T>() + offsets[I + k] + done * stride;
-                      for (int64_t i = 0; i < n; ++i) p[i * stride] = buffer[I + k][i];
-                    }
-                  }
-                });
+    if (contiguous) {
+      with_writer(streamed, [&](auto put) {
+        walk.pieces(begin, end, [&](const auto& offsets, int64_t index, int64_t length) {
+          for (size_t k = 0; k < I; ++k) from[k] = in[k].template as<T>() + offsets[k];
+          for (size_t k = 0; k < O; ++k) to[k] = out[k].template as<T>() + offsets[I + k];
+          kernel(from, to, index, length, put);
+        });
+      });
+      return;
+    }
+    T buffer[I + O][kElementwiseBlock];
+    walk.pieces(begin, end, [&](const auto& offsets, int64_t index, int64_t length) {
+      for (int64_t done = 0; done < length; done += kElementwiseBlock) {
+        const int64_t n = std::min(kElementwiseBlock, length - done);
+        for (size_t k = 0; k < I; ++k) {
+          const int64_t stride = walk.stride(k);
+          const T* p = in[k].template as<T>() + offsets[k] + done * stride;
+          from[k] = stride == 1 ? p : buffer[k];
+          if (stride == 1) continue;
+          if (stride == 0) {
+            std::fill_n(buffer[k], n, *p);
+            continue;
+          }
+          for (int64_t i = 0; i < n; ++i) buffer[k][i] = p[i * stride];
+        }
+        for (size_t k = 0; k < O; ++k) {
+          const int64_t stride = walk.stride(I + k);
+          T* p = out[k].template as<T>() + offsets[I + k] + done * stride;
+          to[k] = stride == 1 ? p : buffer[I + k];
+        }
+        kernel(from, to, index + done, n, Cached{});
+        for (size_t k = 0; k < O; ++k) {
+          const int64_t stride = walk.stride(I + k);
+          if (stride == 1) continue;
+          T* p = out[k].template as<T>() + offsets[I + k] + done * stride;
+          for (int64_t i = 0; i < n; ++i) p[i * stride] = buffer[I + k][i];
+        }
+      }
+    });
   });
 }
 

@@ -26,10 +26,11 @@ std::vector<C> bias_row(const Array* bias, int64_t n, int axis) {
 template <class T, Activation kind>
 void forward_plain(const GluArgs& a) {
   using C = compute_t<T>;
-  elementwise<T, 2, 1>({a.gate, a.up}, {a.y}, [](auto in, auto out, int64_t, int64_t n) {
-    for_vectors<C>(n, [&](int64_t i, int count) {
-      const Vec<C> act = activate<kind, C>(load(in[0] + i, count));
-      store(out[0] + i, act * load(in[1] + i, count), count);
+  elementwise<T, 2, 1>({a.gate, a.up}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+    write_vectors(put, out[0], n, [&](int64_t i, int count) {
+      fetch_ahead(in[0] + i);
+      fetch_ahead(in[1] + i);
+      return activate<kind, C>(load(in[0] + i, count)) * load(in[1] + i, count);
     });
   });
 }
@@ -64,12 +65,13 @@ template <class T, Activation kind>
 void backward_plain(const GluBackwardArgs& a) {
   using C = compute_t<T>;
   elementwise<T, 3, 2>({a.dy, a.gate, a.up}, {a.dgate, a.dup},
-                       [](auto in, auto out, int64_t, int64_t n) {
-                         for_vectors<C>(n, [&](int64_t i, int count) {
+                       [](auto in, auto out, int64_t, int64_t n, auto put) {
+                         write_vectors(put, out[0], n, [&](int64_t i, int count) {
                            const Vec<C> dy = load(in[0] + i, count), g = load(in[1] + i, count);
-                           const Vec<C> u = load(in[2] + i, count);
-                           store(out[0] + i, dy * u * activation_slope<kind, C>(g), count);
-                           store(out[1] + i, dy * activate<kind, C>(g), count);
+                           const auto [act, slope] = activation_and_slope<kind, C>(g);
+                           const Vec<C> dgate = dy * load(in[2] + i, count) * slope;
+                           put(out[1] + i, dy * act, count);
+                           return dgate;
                          });
                        });
 }
@@ -98,7 +100,8 @@ void backward_with_bias(const GluBackwardArgs& a) {
         const Vec<C> d = load(dy + i, count);
         const Vec<C> g = load(gate + i, count) + load(gate_bias.data() + i, count);
         const Vec<C> u = load(up + i, count) + load(up_bias.data() + i, count);
-        const Vec<C> dg = d * u * activation_slope<kind, C>(g), du = d * activate<kind, C>(g);
+        const auto [act, slope] = activation_and_slope<kind, C>(g);
+        const Vec<C> dg = d * u * slope, du = d * act;
         store(dgate + i, dg, count);
         store(dup + i, du, count);
         store(partial + i, load(partial + i, count) + dg, count);

@@ -44,15 +44,18 @@ Statistics<C> statistics(const T* s, int64_t n, C eps) {
   return {mean, C(1) / std::sqrt(squares / static_cast<C>(n) + eps)};
 }
 
-template <Norm kind, bool has_weight, bool has_bias, class T, class C>
-void write_row(const T* s, T* y, int64_t n, Statistics<C> st, const C* weight, const C* bias) {
-  for_vectors<C>(n, [&](int64_t i, int count) {
+// `next`: what to fetch meanwhile.
+template <Norm kind, bool has_weight, bool has_bias, class Put, class T, class C>
+void write_row(Put put, const T* s, const T* next, T* y, int64_t n, Statistics<C> st,
+               const C* weight, const C* bias) {
+  write_vectors(put, y, n, [&](int64_t i, int count) {
+    __builtin_prefetch(next + i);
     Vec<C> h = load(s + i, count);
     if constexpr (kind == Norm::layer) h -= st.mean;
     h *= st.rstd;
     if constexpr (has_weight) h *= load(weight + i, count);
     if constexpr (has_bias) h += load(bias + i, count);
-    store(y + i, h, count);
+    return h;
   });
 }
 
@@ -86,51 +89,59 @@ void forward(const NormArgs& a) {
   std::optional<Rows> residuals, sums;
   if (a.residual) residuals.emplace(*a.residual, axis), sums.emplace(*a.sum, axis);
   const Affine<C> weight(a.weight), bias(a.bias);
+  const bool streamed = a.y.data != a.x.data && !a.residual && starts_on_lines(a.y) && streams(a.y);
+  const auto write = [&](auto put, const T* s, const T* next, T* y, Statistics<C> st) {
+    const C *w = weight.data(), *b = bias.data();
+    if (w && b) {
+      write_row<kind, true, true>(put, s, next, y, n, st, w, b);
+    } else if (w) {
+      write_row<kind, true, false>(put, s, next, y, n, st, w, b);
+    } else if (b) {
+      write_row<kind, false, true>(put, s, next, y, n, st, w, b);
+    } else {
+      write_row<kind, false, false>(put, s, next, y, n, st, w, b);
+    }
+  };
   parallel_for(xs.count(), kGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
     RowBuffer<T> in(n, xs.axis_stride()), out(n, ys.axis_stride());
     RowBuffer<T> residual_in(n, residuals ? residuals->axis_stride() : 1);
     RowBuffer<T> sum_out(n, sums ? sums->axis_stride() : 1);
-    for (int64_t r = begin; r < end; ++r) {
-      const T* s = in.read(a.x.as<T>() + xs.offset(r));
-      if (residuals) {
-        const T* residual = residual_in.read(a.residual->as<T>() + residuals->offset(r));
-        T* row = a.sum->as<T>() + sums->offset(r);
-        T* target = sum_out.target(row);
-        for_vectors<C>(n, [&](int64_t i, int count) {
-          store(target + i, load(s + i, count) + load(residual + i, count), count);
-        });
-        sum_out.write(row);
-        s = target;
+    with_writer(streamed, [&](auto put) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T* s = in.read(a.x.as<T>() + xs.offset(r));
+        const T* next = r + 1 < end && xs.axis_stride() == 1 ? a.x.as<T>() + xs.offset(r + 1) : s;
+        if (residuals) {
+          const T* residual = residual_in.read(a.residual->as<T>() + residuals->offset(r));
+          T* row = a.sum->as<T>() + sums->offset(r);
+          T* target = sum_out.target(row);
+          for_vectors<C>(n, [&](int64_t i, int count) {
+            store(target + i, load(s + i, count) + load(residual + i, count), count);
+          });
+          sum_out.write(row);
+          s = target;
+        }
+        const auto st = statistics<kind, T, C>(s, n, static_cast<C>(a.eps));
+        if (a.mean) a.mean->as<C>()[r] = st.mean;
+        if (a.rstd) a.rstd->as<C>()[r] = st.rstd;
+        T* row = a.y.as<T>() + ys.offset(r);
+        write(put, s, next, out.target(row), st);
+        out.write(row);
       }
-      const auto st = statistics<kind, T, C>(s, n, static_cast<C>(a.eps));
-      if (a.mean) a.mean->as<C>()[r] = st.mean;
-      if (a.rstd) a.rstd->as<C>()[r] = st.rstd;
-      T* row = a.y.as<T>() + ys.offset(r);
-      T* y = out.target(row);
-      const C *w = weight.data(), *b = bias.data();
-      if (w && b) {
-        write_row<kind, true, true>(s, y, n, st, w, b);
-      } else if (w) {
-        write_row<kind, true, false>(s, y, n, st, w, b);
-      } else if (b) {
-        write_row<kind, false, true>(s, y, n, st, w, b);
-      } else {
-        write_row<kind, false, false>(s, y, n, st, w, b);
-      }
-      out.write(row);
-    }
+    });
   });
 }
 
 template <class T>
 struct BackwardRow {
   const T *dy, *s, *grad_sum;
+  const T *next_dy, *next_s;  // to fetch meanwhile
   T* dx;
   int64_t n;
 };
 
-template <Norm kind, bool has_weight, class T, class C>
-void backward_row(BackwardRow<T> row, Statistics<C> st, const C* weight, C* dweight, C* dbias) {
+template <Norm kind, bool has_weight, class Put, class T, class C>
+void backward_row(Put put, const BackwardRow<T>& row, Statistics<C> st, const C* weight, C* dweight,
+                  C* dbias) {
   using V = Vec<C>;
   const auto normalised = [&](int64_t i, int count) {
     V h = load(row.s + i, count);
@@ -147,13 +158,15 @@ void backward_row(BackwardRow<T> row, Statistics<C> st, const C* weight, C* dwei
   });
   const C mean_u = kind == Norm::layer ? sums[0] / static_cast<C>(row.n) : C(0);
   const C mean_uh = sums[1] / static_cast<C>(row.n);
-  for_vectors<C>(row.n, [&](int64_t i, int count) {
+  write_vectors(put, row.dx, row.n, [&](int64_t i, int count) {
+    __builtin_prefetch(row.next_dy + i);
+    __builtin_prefetch(row.next_s + i);
     const V dy = load(row.dy + i, count), h = normalised(i, count);
     V dx = (weighted(dy, i, count) - mean_u - h * mean_uh) * st.rstd;
     if (row.grad_sum) dx += load(row.grad_sum + i, count);
-    store(row.dx + i, dx, count);
     if (dweight) store(dweight + i, load(dweight + i, count) + dy * h, count);
     if (dbias) store(dbias + i, load(dbias + i, count) + dy, count);
+    return dx;
   });
 }
 
@@ -168,25 +181,37 @@ void backward(const NormBackwardArgs& a) {
   const Affine<C> weight(a.weight);
   const int64_t width = n * ((a.dweight ? 1 : 0) + (a.dbias ? 1 : 0));
   const Scratch<C> totals(static_cast<size_t>(width));
+  const bool contiguous = dys.axis_stride() == 1 && xs.axis_stride() == 1;
+  const bool streamed = a.dx.data != a.dy.data && a.dx.data != a.x.data && !a.grad_sum &&
+                        starts_on_lines(a.dx) && streams(a.dx);
   const auto rows = [&](int64_t begin, int64_t end, C* partial) {
     C* dweight = a.dweight ? partial : nullptr;
     C* dbias = a.dbias ? partial + n : nullptr;
     RowBuffer<T> dy_in(n, dys.axis_stride()), x_in(n, xs.axis_stride());
     RowBuffer<T> sum_in(n, grad_sums ? grad_sums->axis_stride() : 1), out(n, dxs.axis_stride());
-    for (int64_t r = begin; r < end; ++r) {
-      T* target = a.dx.as<T>() + dxs.offset(r);
-      const BackwardRow<T> row{
-          dy_in.read(a.dy.as<T>() + dys.offset(r)), x_in.read(a.x.as<T>() + xs.offset(r)),
-          grad_sums ? sum_in.read(a.grad_sum->as<T>() + grad_sums->offset(r)) : nullptr,
-          out.target(target), n};
-      const Statistics<C> st{a.mean ? a.mean->as<C>()[r] : C(0), a.rstd.as<C>()[r]};
-      if (weight.data()) {
-        backward_row<kind, true>(row, st, weight.data(), dweight, dbias);
-      } else {
-        backward_row<kind, false>(row, st, weight.data(), dweight, dbias);
+    with_writer(streamed, [&](auto put) {
+      for (int64_t r = begin; r < end; ++r) {
+        T* target = a.dx.as<T>() + dxs.offset(r);
+        const T* dy = dy_in.read(a.dy.as<T>() + dys.offset(r));
+        const T* s = x_in.read(a.x.as<T>() + xs.offset(r));
+        const bool more = contiguous && r + 1 < end;
+        const BackwardRow<T> row{
+            dy,
+            s,
+            grad_sums ? sum_in.read(a.grad_sum->as<T>() + grad_sums->offset(r)) : nullptr,
+            more ? a.dy.as<T>() + dys.offset(r + 1) : dy,
+            more ? a.x.as<T>() + xs.offset(r + 1) : s,
+            out.target(target),
+            n};
+        const Statistics<C> st{a.mean ? a.mean->as<C>()[r] : C(0), a.rstd.as<C>()[r]};
+        if (weight.data()) {
+          backward_row<kind, true>(put, row, st, weight.data(), dweight, dbias);
+        } else {
+          backward_row<kind, false>(put, row, st, weight.data(), dweight, dbias);
+        }
+        out.write(target);
       }
-      out.write(target);
-    }
+    });
   };
   if (width == 0) {
     parallel_for(xs.count(), kGrain / (n + 1) + 1,

@@ -41,19 +41,18 @@ Vec<C> apply(Vec<C> a, Vec<C> b) {
 template <class T, Unary op>
 void unary(const UnaryArgs& a) {
   using C = compute_t<T>;
-  elementwise<T, 1, 1>({a.x}, {a.y}, [](auto in, auto out, int64_t, int64_t n) {
-    for_vectors<C>(n, [&](int64_t i, int count) {
-      store(out[0] + i, apply<op, C>(load(in[0] + i, count)), count);
-    });
+  elementwise<T, 1, 1>({a.x}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+    write_vectors(put, out[0], n,
+                  [&](int64_t i, int count) { return apply<op, C>(load(in[0] + i, count)); });
   });
 }
 
 template <class T, Binary op>
 void binary(const BinaryArgs& a) {
   using C = compute_t<T>;
-  elementwise<T, 2, 1>({a.a, a.b}, {a.y}, [](auto in, auto out, int64_t, int64_t n) {
-    for_vectors<C>(n, [&](int64_t i, int count) {
-      store(out[0] + i, apply<op, C>(load(in[0] + i, count), load(in[1] + i, count)), count);
+  elementwise<T, 2, 1>({a.a, a.b}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
+    write_vectors(put, out[0], n, [&](int64_t i, int count) {
+      return apply<op, C>(load(in[0] + i, count), load(in[1] + i, count));
     });
   });
 }

@@ -1,8 +1,8 @@
 // Elementary functions on Vec<float> and Vec<double>.
 //
 // float: range reduction and minimax polynomials, good to about 2 units in the last place over the
-// whole range, subnormals, infinities and NaN included. double (gradient checks only): the C
-// library, lane by lane.
+// whole range, subnormals, infinities and NaN included (exp2: normal numbers). double (gradient
+// checks only): the C library, lane by lane.
 #pragma once
 
 #include "cpu/simd.h"
@@ -45,25 +45,34 @@ inline Vec<double> exp(Vec<double> x) {
   return per_lane(x, [](double a) { return std::exp(a); });
 }
 
-// exp(x) for x <= 0, as in softmax: no clamp above, one scaling, and 0 where the result would not
-// be a normal number. NaN stays NaN.
-inline Vec<float> exp_nonpositive(Vec<float> x) {
-  x = max(x, Vec<float>(-88.0f));  // n = -127 there: the factor below is 0
-  const Vec<float> shifted = x * 1.44269504f + 12582912.0f;
-  const Vec<float> n = shifted - 12582912.0f;
-  Vec<float> r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  Vec<float> p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  return p * from_bits((to_bits(shifted) + 127) << 23);  // n sits in the low bits of shifted
+constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
+
+// 2^x for x <= 0 (give or take rounding), the cheapest exponential there is: scores and exponents
+// come times log2(e) from a factor that they are scaled by anyway, and one factor 2^n suffices.
+// 2^n 2^r, n = round(x), |r| <= 1/2; 2^r by a minimax polynomial with relative error 9.2e-8.
+// Results below 2^-126 are flushed to zero, -inf included; NaN stays.
+inline Vec<float> exp2_nonpositive(Vec<float> x) {
+  x = max(x, Vec<float>(-127.0f));             // n = -127 makes the factor 0
+  const Vec<float> shifted = x + 12583039.0f;  // 1.5 * 2^23 + 127: n + 127 in the low bits
+  const Vec<float> r = x - (shifted - 12583039.0f);
+  Vec<float> p = 1.3264728e-3f;
+  p = p * r + 9.6715130e-3f;
+  p = p * r + 5.5507336e-2f;
+  p = p * r + 2.4022242e-1f;
+  p = p * r + 6.9314700e-1f;
+  p = p * r + 1.0f;
+  return p * from_bits(to_bits(shifted) << 23);
 }
-inline Vec<double> exp_nonpositive(Vec<double> x) {
-  return exp(x);
+inline Vec<double> exp2_nonpositive(Vec<double> x) {
+  return per_lane(x, [](double a) { return std::exp2(a); });
+}
+
+// 2^x for any x: inf from 127.5 on, where the factor's exponent is that of inf.
+inline Vec<float> exp2(Vec<float> x) {
+  return exp2_nonpositive(min(x, Vec<float>(128.0f)));
+}
+inline Vec<double> exp2(Vec<double> x) {
+  return exp2_nonpositive(x);
 }
 
 // log(x) = e * ln 2 + log(m), m in [sqrt(1/2), sqrt(2)) (Cephes' polynomial).

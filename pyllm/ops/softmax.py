@@ -18,12 +18,13 @@ def softmax(
         x: any shape; float32, bfloat16, float16 or float64; any strides.
         axis: the axis to normalise along.
         temperature: positive; above 1 flattens the distribution, below 1 sharpens it.
-        mask: bool, broadcastable to x's shape; False leaves an element out (probability 0).
+        mask: broadcastable to x's shape. bool: False leaves an element out (probability 0).
+            float32, bfloat16, float16 or float64: added to x / temperature; -inf leaves out.
             A row that is left out entirely, or is all -inf, gives zeros.
         out: where to write the result: shape and dtype of x; may be x itself.
 
     Returns:
-        Probabilities, shape and dtype of x.
+        Probabilities, shape and dtype of x; below 2^-126, float32's smallest normal number, 0.
 
     Raises:
         TypeError: an argument is no array, or its dtype is not supported.

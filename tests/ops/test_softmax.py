@@ -14,10 +14,16 @@ BACKWARD = {"softmax": ops.softmax_backward, "log_softmax": ops.log_softmax_back
 both = pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 
 
+# Probabilities below float32's smallest normal number become 0: what that is to a bound of 8 ops.
+FLUSHED = 2.0**-126 / (8 * 2.0**-24)
+
+
 def magnitude(name, x, expected, temperature=1.0):
     """Size of the terms: a probability's relative error is the exponent's absolute one."""
     top = np.abs(np.asarray(x, np.float64)).max(initial=1.0) / temperature
-    return np.abs(expected) * (1 + top) if name == "softmax" else 1 + top + np.abs(expected)
+    if name == "softmax":
+        return np.abs(expected) * (1 + top) + FLUSHED
+    return 1 + top + np.abs(expected)
 
 
 @both
@@ -97,6 +103,63 @@ def test_mask_broadcasts_and_empty_rows(backend, name, rng):
     assert (y[:, ~mask] == (0 if name == "softmax" else -np.inf)).all()
 
 
+@both
+@pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16, np.float64])
+def test_additive_mask(isa, dtype, name, kind, rng):
+    x = rng.normal(size=(2, 5, 40)).astype(dtype)
+    mask = rng.normal(size=(5, 40)).astype(kind)
+    mask[rng.random(mask.shape) < 0.3] = -np.inf
+    mask[3] = -np.inf
+    y = FORWARD[name](x, mask=mask, temperature=0.7)
+    added = x.astype(np.float64) / 0.7 + mask.astype(np.float64)
+    expected = getattr(reference, name)(added)
+    out = np.isneginf(added)
+    expected[out] = 0 if name == "softmax" else -np.inf
+    shown = np.where(out, 0, added)
+    assert_close(y, expected, ops=10, scale=magnitude(name, shown, np.where(out, 0, expected)))
+
+
+@both
+@pytest.mark.parametrize("shape", [(5, 3), (70, 130), (3, 40, 64), (1, 9, 2, 17)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_down_columns(isa, dtype, name, shape, axis, rng):
+    """The same along an axis that is not the last as on a transposed copy, forward and backward."""
+    x, grad = rng.normal(0, 3, (2, *shape)).astype(dtype)
+    x[(0,) * x.ndim] = -np.inf
+    if axis < x.ndim - 1 and name == "softmax":
+        np.moveaxis(x, axis, 0)[(slice(None), *(-1,) * (x.ndim - 1))] = -np.inf
+    y = FORWARD[name](x, axis, temperature=0.8)
+    finite = np.where(np.isfinite(x.astype(np.float64)), x.astype(np.float64), 0)
+    expected = getattr(reference, name)(x, axis, temperature=0.8)
+    empty = 0 if name == "softmax" else -np.inf  # a column of nothing but -inf
+    expected = np.where(np.isnan(expected), empty, expected)
+    shown = np.where(np.isfinite(expected), expected, 0)
+    assert_close(y, expected, ops=10, scale=magnitude(name, finite, shown, 0.8))
+    if name == "log_softmax":
+        y = FORWARD[name](finite.astype(dtype), axis)
+    dx = BACKWARD[name](grad, y, axis, temperature=0.8)
+    moved = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in (grad, y)]
+    across = np.moveaxis(BACKWARD[name](*moved, temperature=0.8), -1, axis)
+    size = np.abs(grad.astype(np.float64))
+    scale = 2 * (size + size.sum(axis, keepdims=True))
+    assert_close(dx, across.astype(np.float64), ops=16, scale=scale)
+
+
+@both
+def test_rows_beyond_the_caches(isa, name, rng):
+    x = rng.normal(0, 3, (2, 150_001)).astype(np.float32)
+    x[0, :2048] = -np.inf
+    x[1, -1] = 40
+    y = FORWARD[name](x, temperature=1.3)
+    expected = getattr(reference, name)(x, temperature=1.3)
+    finite = np.where(np.isfinite(x), x, 0)
+    shown = np.where(np.isfinite(expected), expected, 0)
+    # The sum runs over 150 001 terms in 64 chains or more, by blocks of 2048.
+    assert_close(y, expected, ops=8 + 2048 / 64 + 74, scale=magnitude(name, finite, shown, 1.3))
+    empty = np.full((1, 150_001), -np.inf, np.float32)
+    assert (FORWARD[name](empty) == (0 if name == "softmax" else -np.inf)).all()
+
+
 def test_special_values(backend):
     inf, nan = np.inf, np.nan
     x = np.array([[1e30, 1e30], [-inf, 0], [-inf, -inf], [nan, 0], [3e38, -3e38]], np.float32)
@@ -149,7 +212,7 @@ X = np.ones((3, 4), np.float32)
         (lambda: ops.softmax(X, 2), ValueError, "axis: 2 is out of range"),
         (lambda: ops.softmax(X, temperature=0), ValueError, "temperature: expected a positive"),
         (lambda: ops.softmax(X, temperature=np.nan), ValueError, "temperature: expected"),
-        (lambda: ops.softmax(X, mask=X), TypeError, "mask: expected dtype bool"),
+        (lambda: ops.softmax(X, mask=X.astype(int)), TypeError, "mask: expected dtype bool"),
         (lambda: ops.softmax(X, mask=np.ones(3, bool)), ValueError, "mask: shape .* broadcast"),
         (
             lambda: ops.softmax(X, out=np.ones((4, 3), np.float32)),

@@ -126,7 +126,7 @@ class BackwardBlock {
                  Scores<C>::query_scale(a_.options));
       copy_panel(grad.row(begin + i), grad.stride, count, dv_, W, grads_t_ + i * dv_, C(1));
     }
-    // A row without keys has lse -inf; exp2(score - inf) is the 0 it needs.
+    // A row without keys has lse -inf; 2^(score - inf) is the 0 it needs.
     std::fill(lse_, lse_ + rows, kInf);
     std::fill(delta_, delta_ + rows, C(0));
     for (int64_t i = 0; i < n; ++i) {
@@ -152,7 +152,7 @@ class BackwardBlock {
     for (int64_t j = 0; j < at.keys; ++j) {
       for (int x = 0; x < W; x += V::lanes) {
         C* p = p_ + j * W + x;
-        store(p, exp2(load(p) - load(lse_ + panel * W + x)));
+        store(p, exp2_nonpositive(load(p) - load(lse_ + panel * W + x)));
       }
     }
   }

@@ -2,7 +2,8 @@
 //
 // Bound by reading the cache once. A cache row (one position) holds all key/value heads side by
 // side, so a task takes a stretch of positions of one sequence with every head and reads memory in
-// order, four positions at a time; with few heads or a single sequence the stretches still keep all
+// order, four positions at a time while the next four are fetched (they lie in other pages, where
+// the hardware sees no pattern); with few heads or a single sequence the stretches still keep all
 // threads busy. Each stretch leaves, per query and head, its maximum m, sum of exponentials l and
 // weighted sum of values a; they are joined in order:
 //
@@ -12,9 +13,9 @@
 // depend on the lengths alone: the same bits at any thread count.
 #include "core/parallel.h"
 #include "cpu/attention.h"
-#include "cpu/attention/exp2.h"
 #include "cpu/attention/problem.h"
 #include "cpu/attention/tiles.h"
+#include "cpu/vmath.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -141,11 +142,15 @@ class Decode {
     std::fill(totals, totals + rows_, C(0));
     for (int64_t j = s.begin; j < s.end; j += kTile) {
       const int64_t n = std::min(kTile, s.end - j);
-      const T* k[kTile];
-      const T* v[kTile];
-      for (int64_t i = 0; i < kTile; ++i) {  // positions past the end repeat the last, weight 0
-        k[i] = position(a_.k, s.sequence, std::min(j + i, s.end - 1));
-        v[i] = position(a_.v, s.sequence, std::min(j + i, s.end - 1));
+      // Keys, values behind them, and what follows the last of either when four are fetched ahead.
+      // Positions past the end repeat the last, with weight 0.
+      const int64_t whole = (n + kTogether - 1) / kTogether * kTogether;
+      const T* rows[2 * kTile + kTogether];
+      const T **k = rows, **v = rows + whole;
+      for (int64_t i = 0; i < whole + kTogether; ++i) {
+        const int64_t at = std::min(j + i, s.end - 1);
+        if (i < whole) k[i] = position(a_.k, s.sequence, at);
+        v[i] = position(a_.v, s.sequence, at);
       }
       for (int64_t i = 0; i < n; i += kTogether) score(q, k + i, scores + i);
       for (int64_t row = 0; row < rows_; ++row) {
@@ -156,12 +161,21 @@ class Decode {
     }
   }
 
+  // Asks for a head's row of the kTogether positions after those in `rows`.
+  static void fetch_next(const T* const* rows, int64_t head, int64_t d) {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int r = kTogether; r < 2 * kTogether; ++r) {
+      for (int64_t c = 0; c < d; c += kLine) __builtin_prefetch(rows[r] + head + c);
+    }
+  }
+
   // scores[row][0..kTogether) of the positions in k.
   void score(const C* q, const T* const* k, C* scores) const {
     const int64_t group = heads_ / kv_heads_;
     for (int64_t h = 0; h < kv_heads_; ++h) {
       const T* at[kTogether];
       for (int r = 0; r < kTogether; ++r) at[r] = k[r] + h * a_.k.strides[2];
+      fetch_next(k, h * a_.k.strides[2], d_);
       for (int64_t i = 0; i < queries_; ++i) {
         for (int64_t g = 0; g < group; ++g) {
           const int64_t row = i * heads_ + h * group + g;
@@ -200,11 +214,11 @@ class Decode {
     const C base = now == -kInf ? C(0) : now;
     V sum_of_weights = C(0);
     for (int64_t x = 0; x < kTile; x += V::lanes) {
-      const V w = exp2(load(scores + x) - base);
+      const V w = exp2_nonpositive(load(scores + x) - base);
       sum_of_weights += w;
       store(scores + x, w);
     }
-    const C factor = exp2(V(top - base))[0];
+    const C factor = exp2_nonpositive(V(top - base))[0];
     top = now;
     total = total * factor + sum(sum_of_weights);
     if (factor == C(1)) return;
@@ -218,6 +232,7 @@ class Decode {
     const int64_t group = heads_ / kv_heads_;
     for (int64_t h = 0; h < kv_heads_; ++h) {
       const int64_t at = h * a_.v.strides[2];
+      fetch_next(v, at, dv_);
       for (int64_t i = 0; i < queries_; ++i) {
         for (int64_t g = 0; g < group; ++g) {
           const int64_t row = i * heads_ + h * group + g;
@@ -247,13 +262,13 @@ class Decode {
     const C base = top == -kInf ? C(0) : top;
     C total = 0;
     for (int64_t s = begin; s < end; ++s) {
-      total += totals[s * rows_ + row] * exp2(V(tops[s * rows_ + row] - base))[0];
+      total += totals[s * rows_ + row] * exp2_nonpositive(V(tops[s * rows_ + row] - base))[0];
     }
     const C inverse = total == C(0) ? C(0) : C(1) / total;
     for (int64_t c = 0; c < dv_; c += V::lanes) {
       V value = C(0);
       for (int64_t s = begin; s < end; ++s) {
-        const V factor = exp2(V(tops[s * rows_ + row] - base));
+        const V factor = exp2_nonpositive(V(tops[s * rows_ + row] - base));
         value += load(sums + (s * rows_ + row) * ldv_ + c) * factor;
       }
       store(out + c, value * inverse, lanes_left<C>(dv_ - c));

@@ -5,7 +5,7 @@
 // [panel]), a tile costs
 //   S^T = K Q^T       broadcasts elements of K, vectors of Q^T
 //   m', p, l          per lane: running maximum, exponentials and their sum, no horizontal step
-//   O^T = O^T f + V^T P^T      f = exp2(m - m')
+//   O^T = O^T f + V^T P^T      f = 2^(m - m')
 // K and V are copied out of the caller's strided rows, a tile at a time, and read in place.
 //
 // A task is a block of queries of one head: it walks over the key tiles once, and over its panels
@@ -135,7 +135,7 @@ class ForwardBlock {
       }
       for (int v = 0; v < N; ++v) {
         base[v] = select<C>(now[v] == V(-kInf), V(C(0)), now[v]);
-        const V factor = exp2(load(top + x + v * L) - base[v]);
+        const V factor = exp2_nonpositive(load(top + x + v * L) - base[v]);
         sum[v] = load(total + x + v * L) * factor;
         store(factors_ + x + v * L, factor);
         store(top + x + v * L, now[v]);
@@ -143,7 +143,7 @@ class ForwardBlock {
       for (int64_t j = 0; j < keys; ++j) {
         for (int v = 0; v < N; ++v) {
           C* at = tile_ + j * W + x + v * L;
-          const V p = exp2(load(at) - base[v]);
+          const V p = exp2_nonpositive(load(at) - base[v]);
           sum[v] += p;
           store(at, p);
         }

@@ -7,9 +7,9 @@
 #pragma once
 
 #include "cpu/attention/dropout.h"
-#include "cpu/attention/exp2.h"
 #include "cpu/attention/problem.h"
 #include "cpu/attention/tile_product.h"
+#include "cpu/vmath.h"
 
 namespace pyllm::PYLLM_ISA {
 

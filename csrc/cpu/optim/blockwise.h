@@ -8,8 +8,9 @@
 //
 //   middle(c) = 10^(i-6) (0.9 (c + 1/2) / 2^i - 0.8)       bin(x) = 2^i (10^(6-i) x + 0.8) / 0.9
 //
-// Both are continuous where decades meet; the first is convex, the second concave, so they are the
-// largest and the smallest of seven lines: no table, no branch.
+// The decade of a bin is the exponent of its number, so the first takes its line from a table of
+// eight in a register. The second is concave and continuous where decades meet: the smallest of
+// seven lines.
 //
 // bytes: signed, two's complement: 0, +-1..127, and -128 for 1; unsigned: 0, 1 for 1, 2..255.
 // What is positive and has no sign is never rounded to 0: it stands under a root in a denominator.
@@ -22,6 +23,7 @@
 
 #include "cpu/bytes.h"
 #include "cpu/optim/parameters.h"
+#include "cpu/vmath.h"
 
 namespace pyllm::PYLLM_ISA {
 
@@ -44,13 +46,26 @@ constexpr std::array<Line, kDecades> lines(bool of_bins) {
   }
   return result;
 }
-inline constexpr auto kMiddle = lines(false), kBin = lines(true);
+inline constexpr auto kBin = lines(true);
+
+// The lines of `middle` by the low bits of a float's biased exponent; 0 below the first bin.
+struct MiddleTable {
+  float slope[8]{}, offset[8]{};
+};
+inline constexpr MiddleTable kMiddle = [] {
+  MiddleTable table;
+  for (int i = 0; i < kDecades; ++i) {
+    table.slope[(127 + i) % 8] = lines(false)[i].slope;
+    table.offset[(127 + i) % 8] = lines(false)[i].offset;
+  }
+  return table;
+}();
 
 // Of c + 1/2, c a bin; what is below the first bin gives 0.
 inline Vec<float> middle(Vec<float> c) {
-  Vec<float> result = 0;
-  for (const Line& line : kMiddle) result = max(c * line.slope + line.offset, result);
-  return result;
+  c = max(c, Vec<float>(0.5f));
+  const auto decade = to_bits(c) >> 23;
+  return c * lookup(kMiddle.slope, decade) + lookup(kMiddle.offset, decade);
 }
 inline Vec<float> bin(Vec<float> x) {
   Vec<float> result = x * kBin[0].slope + kBin[0].offset;
@@ -88,12 +103,20 @@ inline void decode_block(const uint8_t* bytes, float scale, bool is_signed, floa
 inline float encode_block(const float* x, bool is_signed, uint8_t* bytes) {
   using V = Vec<float>;
   const V zero = 0, one = 1;
-  V high = 0, low = 0, poison = 0;  // NaN once an element is not finite
-  for (int64_t i = 0; i < kBlock; i += V::lanes) {
-    const V value = load(x + i);
-    high = max(value, high), low = min(value, low);
-    poison += value * zero;
+  constexpr int kChains = 4;  // so that latency does not bound the search
+  V highs[kChains]{zero, zero, zero, zero}, lows[kChains]{zero, zero, zero, zero};
+  V poisons[kChains]{zero, zero, zero, zero};  // NaN once an element is not finite
+  for (int64_t i = 0; i < kBlock; i += kChains * V::lanes) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      const V value = load(x + i + c * V::lanes);
+      highs[c] = max(value, highs[c]), lows[c] = min(value, lows[c]);
+      poisons[c] += value * zero;
+    }
   }
+  const V high = max(max(highs[0], highs[1]), max(highs[2], highs[3]));
+  const V low = min(min(lows[0], lows[1]), min(lows[2], lows[3]));
+  const V poison = (poisons[0] + poisons[1]) + (poisons[2] + poisons[3]);
   const float magnitude = max_of(max(high, -low) + poison);
   if (!(magnitude >= std::numeric_limits<float>::min())) {  // the reciprocal might overflow
     std::memset(bytes, 0, kBlock);
