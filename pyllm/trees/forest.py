@@ -14,7 +14,7 @@ from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
 from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
-from pyllm.trees.validate import check_forest
+from pyllm.trees.validate import MAX_OUTPUTS, check_forest
 
 
 @dataclass
@@ -117,6 +117,8 @@ class Forest:
         Raises:
             ValueError: trees of different widths, or as `Forest`.
         """
+        if not 1 <= n_outputs <= MAX_OUTPUTS:
+            raise ValueError(f"n_outputs: expected 1 to {MAX_OUTPUTS}, got {n_outputs}")
         widths = {tree.value.shape[1] for tree in trees}
         if len(widths) > 1:
             raise ValueError(f"trees: expected values of one width, got {sorted(widths)}")

@@ -130,7 +130,8 @@ def as_exactly(array: Any, dtype: type[np.generic], name: str) -> np.ndarray:
     if given.dtype.kind not in "biuf" or (given.dtype.kind == "f" and wanted.kind != "f"):
         raise ValueError(f"{name}: expected values of {wanted}, got dtype {given.dtype}")
     if wanted.kind == "f":
-        return np.ascontiguousarray(given, wanted)
+        with np.errstate(over="ignore"):  # what becomes infinite is found where it counts
+            return np.ascontiguousarray(given, wanted)
     if wanted.kind == "b":
         if given.min() < 0 or given.max() > 1:
             raise ValueError(f"{name}: expected bools, got {given.min()} to {given.max()}")

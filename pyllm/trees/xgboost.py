@@ -15,6 +15,7 @@ from pyllm.trees.forest import Forest
 from pyllm.trees.renumber import arrange, breadth_first, category_words, means_inside
 from pyllm.trees.tree import Tree
 from pyllm.trees.ubjson import read_ubjson
+from pyllm.trees.validate import MAX_OUTPUTS
 
 # Objectives whose base_score is not in the margin's space, and how it gets there.
 _LOGIT = ("binary:logistic", "reg:logistic")
@@ -74,8 +75,10 @@ def _forest(model: dict[str, Any]) -> Forest:
     param = learner["learner_model_param"]
     n_features = int(param["num_feature"])
     n_outputs = max(int(param.get("num_class", 0)), int(param.get("num_target", 1)), 1)
+    if n_outputs > MAX_OUTPUTS:
+        raise ValueError(f"num_class, num_target: expected at most {MAX_OUTPUTS}, got {n_outputs}")
     objective = learner["objective"]["name"]
-    ours = [_tree(tree, n_features) for tree in trees]
+    ours = [_tree(tree, n_features, n_outputs) for tree in trees]
     if weights is not None:
         ours = [tree.scaled(weight) for tree, weight in zip(ours, weights, strict=True)]
     vectors = n_outputs > 1 and bool(ours) and ours[0].value.shape[1] == n_outputs
@@ -109,7 +112,7 @@ def _base_score(text: str, objective: str, n_outputs: int) -> np.ndarray:
     return np.broadcast_to(score, (n_outputs,)).copy()
 
 
-def _tree(tree: dict[str, Any], n_features: int) -> Tree:
+def _tree(tree: dict[str, Any], n_features: int, n_outputs: int) -> Tree:
     left, right = (np.asarray(tree[f"{side}_children"], np.int64) for side in ("left", "right"))
     n = len(left)
     condition = np.asarray(tree["split_conditions"], np.float32)
@@ -141,6 +144,8 @@ def _tree(tree: dict[str, Any], n_features: int) -> Tree:
     }
     nodes["threshold"][leaf | categorical] = 0
     width = int(tree["tree_param"].get("size_leaf_vector", 1))
+    if width not in (1, n_outputs):
+        raise ValueError(f"size_leaf_vector: expected 1 or {n_outputs}, got {width}")
     if width > 1:
         nodes["value"] = _vectors(tree, leaf, right, width)
     made = arrange(breadth_first(nodes["left"], nodes["right"]), nodes)
