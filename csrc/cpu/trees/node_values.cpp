@@ -1,5 +1,6 @@
 // Leaf values from the float gradients, not from their fixed-point stand-ins, which only choose the
-// splits: a leaf's rows are summed in double in the order of their numbers, one leaf a task.
+// splits: a leaf's rows are summed in double in the order of their numbers, whichever thread does
+// it.
 #include "cpu/trees/node_values.h"
 
 #include <algorithm>
@@ -60,12 +61,16 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
   if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
 
   std::vector<double> sums(static_cast<size_t>(nodes * k) * 2, 0.0);
-  parallel_tasks(nodes, [&](int64_t node) {
-    if (tree.feature[node] >= 0) return;
-    const Segment segment = segments[node];
-    sum_leaf(input, rows, segment, sums.data() + node * k * 2);
-    for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
-      leaf_of_row[rows[i]] = static_cast<int32_t>(node);
+  // Every tasks-th node: many small leaves are not worth a task each.
+  const int64_t tasks = std::min<int64_t>(nodes, int64_t{64} * num_threads());
+  parallel_tasks(tasks, [&](int64_t task) {
+    for (int64_t node = task; node < nodes; node += tasks) {
+      if (tree.feature[node] >= 0) continue;
+      const Segment segment = segments[node];
+      sum_leaf(input, rows, segment, sums.data() + node * k * 2);
+      for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
+        leaf_of_row[rows[i]] = static_cast<int32_t>(node);
+      }
     }
   });
   tree.value.resize(static_cast<size_t>(nodes * k));
