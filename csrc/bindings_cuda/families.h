@@ -6,8 +6,10 @@
 namespace pyllm::bind_cuda {
 
 void bind_activation(pybind11::module_& m);
+void bind_adafactor(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_attention_decode(pybind11::module_& m);
+void bind_blockwise(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
 void bind_device_array(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);

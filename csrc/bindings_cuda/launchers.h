@@ -5,9 +5,11 @@
 #include <cuda_runtime.h>
 
 #include "activation.h"
+#include "adafactor.h"
 #include "adamw.h"
 #include "attention.h"
 #include "attention_decode.h"
+#include "blockwise.h"
 #include "copy.h"
 #include "cross_entropy.h"
 #include "dropout.h"
@@ -24,11 +26,14 @@
 extern "C" {
 cudaError_t pyllm_cuda_activation_forward(const ActivationForward*, cudaStream_t);
 cudaError_t pyllm_cuda_activation_backward(const ActivationBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_adafactor_step(const AdafactorStep*, cudaStream_t);
 cudaError_t pyllm_cuda_adamw_step(const AdamWStep*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_forward(const Attention*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_backward(const AttentionBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_bias_backward(const AttentionBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_attention_decode(const AttentionDecode*, cudaStream_t);
+cudaError_t pyllm_cuda_blockwise_quantize(const BlockwiseQuantize*, cudaStream_t);
+cudaError_t pyllm_cuda_blockwise_dequantize(const BlockwiseDequantize*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_totals(const CrossEntropyTotals*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_forward(const CrossEntropyForward*, cudaStream_t);
 cudaError_t pyllm_cuda_cross_entropy_reduce(const CrossEntropyReduce*, cudaStream_t);

@@ -13,8 +13,10 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_runtime(m);
   pyllm::bind_cuda::bind_device_array(m);
   pyllm::bind_cuda::bind_activation(m);
+  pyllm::bind_cuda::bind_adafactor(m);
   pyllm::bind_cuda::bind_attention(m);
   pyllm::bind_cuda::bind_attention_decode(m);
+  pyllm::bind_cuda::bind_blockwise(m);
   pyllm::bind_cuda::bind_cross_entropy(m);
   pyllm::bind_cuda::bind_dropout(m);
   pyllm::bind_cuda::bind_embedding(m);

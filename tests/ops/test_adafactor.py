@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pyllm import ops
+from tests.backends import ops
 
 EPS, LEAST = 1e-30, 1e-3
 
@@ -59,7 +59,7 @@ SHAPES = [(), (1,), (5000,), (1, 1), (3, 70), (200, 17), (70, 300), (2, 3, 65, 9
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
-def test_steps(shape, beta1, isa, rng):
+def test_steps(backend, shape, beta1, rng):
     settings = {"lr": 0.02, "weight_decay": 0.1, "clip_threshold": 0.7, "scale_parameter": True}
     settings |= {"beta1": beta1, "scale": 0.5}
     p = np.asarray(rng.normal(size=shape), np.float32)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllm import ops
+from tests.backends import ops
 from tests.reference.blockwise import quantize, steps
 
 
@@ -21,7 +21,7 @@ def there_and_back(x, signed):
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("n", [0, 1, 255, 256, 257, 100_000])
-def test_map(signed, n, isa, rng):
+def test_map(backend, signed, n, rng):
     x = spread(rng, n, signed) * np.float32(37)
     expected = quantize(x, signed)
     got = there_and_back(x, signed)
@@ -34,7 +34,7 @@ def test_map(signed, n, isa, rng):
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_every_step_is_a_fixed_point(signed, isa):
+def test_every_step_is_a_fixed_point(backend, signed):
     middles, _ = steps(signed)
     x = np.concatenate([middles, [1.0]]).astype(np.float32)
     x = np.concatenate([x, -x]) if signed else x
@@ -62,7 +62,7 @@ def test_what_has_no_sign_never_becomes_zero():
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_block_that_is_not_finite_is_nan(bad, isa, rng):
+def test_a_block_that_is_not_finite_is_nan(backend, bad, rng):
     x = rng.normal(size=600).astype(np.float32)
     x[300] = bad
     got = there_and_back(x, True)
