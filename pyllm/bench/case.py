@@ -22,6 +22,7 @@ Sides = dict[str, Callable[[], object]]
 # two and writes a third; reads and writes the same.
 Traffic = Literal["read", "copy", "triad", "update"]
 SUITES = ("ops", "optim", "train", "trees")
+DEVICE_SUITES = ("gpu",)  # in benchmarks/gpu; they need a CUDA device
 _registered: dict[str, list[Callable[[], Iterator["Case"]]]] = {}
 
 
@@ -54,9 +55,10 @@ class Case:
 
 
 def cases(suite: str) -> Callable[[Callable[[], Iterator[Case]]], Callable[[], Iterator[Case]]]:
-    """Register a generator of cases under one of `SUITES`."""
-    if suite not in SUITES:
-        raise ValueError(f"suite: expected one of {', '.join(SUITES)}, got {suite!r}")
+    """Register a generator of cases under one of `SUITES` or `DEVICE_SUITES`."""
+    if suite not in (*SUITES, *DEVICE_SUITES):
+        known = ", ".join((*SUITES, *DEVICE_SUITES))
+        raise ValueError(f"suite: expected one of {known}, got {suite!r}")
 
     def register(generate: Callable[[], Iterator[Case]]) -> Callable[[], Iterator[Case]]:
         _registered.setdefault(suite, []).append(generate)
@@ -74,8 +76,10 @@ def case_folder() -> Path:
 
 def load_cases(suites: tuple[str, ...] = SUITES, match: str = "") -> list[Case]:
     """The cases of some suites whose names contain `match` (case does not matter)."""
-    for path in sorted(case_folder().glob("bench_*.py")):
-        name = f"pyllm_{path.stem}"
+    folder = case_folder()
+    on_device = set(suites) <= set(DEVICE_SUITES)
+    for path in sorted((folder / "gpu" if on_device else folder).glob("bench_*.py")):
+        name = f"pyllm_{'gpu_' if on_device else ''}{path.stem}"
         if name in sys.modules:
             continue
         spec = importlib.util.spec_from_file_location(name, path)

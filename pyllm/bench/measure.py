@@ -32,8 +32,10 @@ class Row:
     peak_bytes: dict[str, int] = field(default_factory=dict)
 
 
-def measure(case: Case, ceilings: Ceilings) -> Row:
-    """Run a case. Its first side is ours."""
+def measure(
+    case: Case, ceilings: Ceilings, synchronize: Callable[[], object] = lambda: None
+) -> Row:
+    """Run a case. Its first side is ours. `synchronize` waits for what a call has only queued."""
     sides = case.sides()
     ours = next(iter(sides))
     for run in sides.values():  # warm caches, allocators and lazy set-up of both
@@ -47,9 +49,9 @@ def measure(case: Case, ceilings: Ceilings) -> Row:
     try:
         for _ in range(case.repeats):
             for name, run in sides.items():
-                times[name].append(_time(run, case.calls))
+                times[name].append(_time(run, case.calls, synchronize))
             if probe:
-                bandwidths.append(probe.bytes / _time(probe, 1))
+                bandwidths.append(probe.bytes / _time(probe, 1, synchronize))
     finally:
         gc.enable()
     threads = pyllm.get_num_threads()
@@ -76,10 +78,12 @@ def measure(case: Case, ceilings: Ceilings) -> Row:
 _REST = 0.02
 
 
-def _time(run: Callable[[], object], calls: int) -> float:
+def _time(run: Callable[[], object], calls: int, synchronize: Callable[[], object]) -> float:
     time.sleep(_REST)
     run()
+    synchronize()
     start = time.perf_counter()
     for _ in range(calls):
         run()
+    synchronize()
     return (time.perf_counter() - start) / calls

@@ -13,7 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import pyllm
-from pyllm.bench import SUITES, Ceilings, Row, load_cases, measure, measure_ceilings
+from pyllm.bench import (
+    DEVICE_SUITES,
+    SUITES,
+    Ceilings,
+    Row,
+    load_cases,
+    measure,
+    measure_ceilings,
+)
+from pyllm.bench.device import measure_device_ceilings, synchronize, why_no_device
 
 
 def bench(
@@ -23,6 +32,9 @@ def bench(
     match: Annotated[
         str, typer.Option("--match", "-k", help="Only cases whose name contains this.")
     ] = "",
+    device: Annotated[
+        str, typer.Option(help="cpu, or cuda: the CUDA kernels beside torch's (benchmarks/gpu).")
+    ] = "cpu",
     threads: Annotated[
         int | None, typer.Option(help="Threads for both sides. Default: as pyllm would use.")
     ] = None,
@@ -42,11 +54,17 @@ def bench(
     console = Console()
     if not console.is_terminal:  # a log file has no width: never cut a name
         console = Console(width=140)
+    if device not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"--device: expected cpu or cuda, got {device!r}")
+    if device == "cuda" and (why := why_no_device()):
+        console.print(f"No CUDA device to measure on: {why}", style="red", markup=False)
+        raise typer.Exit(1)
     if suite != "all" and suite not in SUITES:
         raise typer.BadParameter(f"expected one of {', '.join(SUITES)}, all; got {suite!r}")
     try:
         _set_threads(threads)
-        cases = load_cases(SUITES if suite == "all" else (suite,), match)
+        suites = DEVICE_SUITES if device == "cuda" else SUITES if suite == "all" else (suite,)
+        cases = load_cases(suites, match)
     except ModuleNotFoundError as missing:
         console.print(
             f"The benchmarks need {missing.name}: pip install 'pyllm[bench]'",
@@ -62,10 +80,11 @@ def bench(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task("measuring the machine", total=len(cases))
-        ceilings = measure_ceilings()
+        on_device = device == "cuda"
+        ceilings = measure_device_ceilings() if on_device else measure_ceilings()
         for case in cases:
             progress.update(task, description=case.name)
-            rows.append(measure(case, ceilings))
+            rows.append(measure(case, ceilings, *([synchronize] if on_device else [])))
             progress.advance(task)
 
     machine = describe_machine(ceilings)
@@ -128,6 +147,7 @@ def describe_machine(ceilings: Ceilings) -> dict[str, Any]:
     return {
         "command": " ".join(["pyllm", *sys.argv[1:]]),
         "cpu": facts()["CPU"],
+        "cuda": facts()["CUDA"],
         "isa": pyllm.get_isa(),
         "threads": pyllm.get_num_threads(),
         "python": platform.python_version(),

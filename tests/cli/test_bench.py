@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyllm import _cpu
+from pyllm import _cpu, cuda
 from pyllm.bench import Case, Ceilings, measure
 
 
@@ -44,3 +44,15 @@ def test_no_bound_no_share():
     row = measure(Case("copy", sides, repeats=2), Ceilings(flops=1e9))
     assert row.share is None
     assert row.bandwidth is None
+
+
+def test_no_cuda_device_is_said_politely(pyllm, tmp_path):
+    if cuda.is_available():
+        return
+    done = pyllm("bench", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No CUDA device to measure on: " in done.stdout
+    assert "Traceback" not in done.stderr
+    done = pyllm("bench", "--device", "tpu", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected cpu or cuda" in done.stderr
