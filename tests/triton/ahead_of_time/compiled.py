@@ -1,8 +1,9 @@
 """What Triton makes of the kernels, without a GPU: resources and instructions of the machine code.
 
-Run as a program it compiles every specialisation for every target and prints a JSON object; in a
-process of its own, since the tests' process has the interpreter in place of the compiler. Results
-are kept under build/ by the hash of the kernels' sources and Triton's version.
+Run as a program it compiles every specialisation for one target and prints a JSON object: in a
+process of its own, since the tests' process has the interpreter in place of the compiler, and one a
+target, side by side. Results are kept under build/ by the hash of the kernels' sources and Triton's
+version.
 """
 
 import hashlib
@@ -66,30 +67,37 @@ def inspect(compiled):
     }
 
 
-def compile_all():
+def compile_all(target):
     from pyllm.kernels.triton.specialisations import specialisations
 
-    return {
-        s.name: {target: inspect(s.compile(int(target[3:]))) for target in TARGETS}
-        for s in specialisations()
-    }
+    return {s.name: inspect(s.compile(int(target[3:]))) for s in specialisations()}
+
+
+def start(module, *arguments):
+    """A module of this folder as a program, with the compiler in place of the interpreter."""
+    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", f"tests.triton.ahead_of_time.{module}", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
 
 
 def results():
     """{specialisation: {target: what `inspect` found}}."""
     kept = KEPT / f"{sources()}.json"
     if not kept.exists():
-        env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
-        done = subprocess.run(
-            [sys.executable, "-m", __name__], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        found = {}
+        for target, process in [(t, start("compiled", t)) for t in TARGETS]:
+            output, errors = process.communicate()
+            assert process.returncode == 0, errors[-4000:]
+            for name, used in json.loads(output).items():
+                found.setdefault(name, {})[target] = used
         KEPT.mkdir(parents=True, exist_ok=True)
-        kept.with_suffix(f".{os.getpid()}").write_text(done.stdout)
-        kept.with_suffix(f".{os.getpid()}").rename(kept)
+        fresh = kept.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(found))
+        fresh.rename(kept)
     return json.loads(kept.read_text())
 
 
 if __name__ == "__main__":
-    json.dump(compile_all(), sys.stdout, indent=1)
+    json.dump(compile_all(sys.argv[1]), sys.stdout)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.triton.ahead_of_time.compiled import TARGETS, results
+from tests.triton.ahead_of_time.compiled import TARGETS, results, start
 
 BUDGETS = json.loads((Path(__file__).parent / "budgets.json").read_text())
 everything = pytest.mark.parametrize(
@@ -56,3 +56,9 @@ def test_attention_multiplies_on_the_tensor_cores(compiled, name, target):
     if name.startswith("attention_forward_bf16_right"):
         assert WARPGROUP[target] in used
         assert {"LDGSTS.128", "UTMALDG"} & used  # copies that the products do not wait for
+
+
+def test_every_option_and_size_1_compile():
+    output, errors = (process := start("variants")).communicate()
+    assert process.returncode == 0, errors
+    assert output == ""
