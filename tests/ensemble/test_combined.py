@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import ensemble as sk
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier as PeerTree
@@ -103,7 +103,6 @@ def test_bagging_is_better_than_one_tree():
         {"bootstrap": False, "max_samples": 0.5},
         {"estimator": KNeighborsClassifier()},
         {"estimator": GradientBoostingClassifier(n_estimators=5)},
-        {"estimator": LogisticRegression(max_iter=5000)},
     ],
 )
 def test_bagging_of_anything(options):
