@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
-from sklearn.ensemble import RandomForestClassifier
 
 import pyllm
 from pyllm.bench import Case, cases
-from pyllm.trees import Dataset, Forest, TreeParameters, grow_tree
+from pyllm.trees import Dataset, TreeParameters
 from pyllm.trees.boost import Booster, BoostParameters, boost
 from pyllm.trees.losses import make_objective
 from pyllm.trees.objective import Labels
@@ -105,35 +104,9 @@ def quantized() -> dict[str, Fit]:
     }
 
 
-def our_forest(x: np.ndarray, y: np.ndarray) -> Forest:
-    """Bootstrapped trees on the targets, grown to purity on sqrt(features) a node."""
-    dataset, rng = Dataset(x), np.random.default_rng(0)
-    tree = TreeParameters(
-        max_leaves=None, reg_lambda=0, min_child_weight=0, colsample_bynode=FEATURES**-0.5
-    )
-    trees = []
-    for seed in range(TREES):
-        drawn = np.bincount(rng.integers(len(y), size=len(y)), minlength=len(y))
-        weight, rows = drawn.astype(np.float32), np.flatnonzero(drawn)
-        trees.append(grow_tree(dataset, -y * weight, weight, tree, seed=seed, rows=rows).tree)
-    return Forest.concat(trees, n_features=FEATURES, average=True)
-
-
-def random_forest() -> dict[str, Fit]:
-    x, y = generate(100_000, 3)
-    theirs = RandomForestClassifier(TREES, n_jobs=pyllm.get_num_threads(), random_state=0)
-    return {"pyllm": lambda: our_forest(x, y), "scikit-learn": lambda: theirs.fit(x, y)}
-
-
 @cases("trees")
 def boosting() -> Iterator[Case]:
     size = f"{TREES} trees, {ROWS}x{FEATURES}"
     yield Case(f"boosting {size}, {LEAVES} leaves", leafwise, repeats=3, memory=True)
     yield Case(f"boosting {size}, depth {DEPTH}", depthwise, repeats=3, memory=True)
     yield Case(f"boosting {size}, {LEAVES} leaves, quantised", quantized, repeats=3, memory=True)
-
-
-@cases("trees")
-def forests() -> Iterator[Case]:
-    name = f"random forest {TREES} trees, 100000x{FEATURES}, to purity"
-    yield Case(name, random_forest, repeats=1, memory=True)
