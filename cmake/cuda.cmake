@@ -11,6 +11,10 @@ if(PYLLM_CUDA)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 with an nvcc that is newer
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
     find_package(CUDAToolkit REQUIRED)
   elseif(NOT PYLLM_CUDA STREQUAL "AUTO")
     message(FATAL_ERROR "PYLLM_CUDA=${PYLLM_CUDA}, but nvcc was not found. Put it on PATH, or set "
