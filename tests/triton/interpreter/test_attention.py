@@ -52,7 +52,7 @@ def test_all_options_at_once(keys, rng):
 
 @pytest.mark.parametrize("lengths", [([5, 0, 70, 1], [5, 3, 70, 0])])
 def test_packed_sequences(lengths, rng):
-    conformance.test_packed_sequences(1, lengths, rng)
+    conformance.test_packed_sequences("interpreter", 1, lengths, rng)
 
 
 def test_dropout_of_a_packed_batch_follows_the_documented_stream(rng):
@@ -71,7 +71,7 @@ def test_masks_and_special_values(dtype, rng):
 
 
 def test_padding_special_values_and_dropout_stream(rng):
-    conformance.test_what_lies_in_padding_does_not_matter(rng)
+    conformance.test_what_lies_in_padding_does_not_matter("interpreter", rng)
     conformance.test_special_values(rng)
     conformance.test_dropout_follows_the_documented_stream("interpreter", rng)
 

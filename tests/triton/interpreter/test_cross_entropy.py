@@ -22,14 +22,14 @@ def test_forward_and_backward(dtype, reduction, kind, shape, rng):
 
 @conformance.reductions
 def test_all_ignored(reduction, rng):
-    conformance.test_all_ignored(reduction, rng)
+    conformance.test_all_ignored("interpreter", reduction, rng)
 
 
 def test_special_rows(rng):
-    conformance.test_ignore_index_may_be_a_class(rng)
-    conformance.test_infinite_logits()
-    conformance.test_the_maximum_may_come_late(rng)
-    conformance.test_gradient_in_place(rng)
+    conformance.test_ignore_index_may_be_a_class("interpreter", rng)
+    conformance.test_infinite_logits("interpreter")
+    conformance.test_the_maximum_may_come_late("interpreter", rng)
+    conformance.test_gradient_in_place("interpreter", rng)
 
 
 def test_strided_logits_and_a_gradient_a_row():

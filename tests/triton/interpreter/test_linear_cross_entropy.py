@@ -31,8 +31,8 @@ def test_several_chunks(dtype, rng, monkeypatch):
 
 
 def test_views_sums_and_nothing_at_all(rng):
-    conformance.test_shifted_sequences_need_no_copy(rng)
-    conformance.test_accumulates(rng)
+    conformance.test_shifted_sequences_need_no_copy("interpreter", rng)
+    conformance.test_accumulates("interpreter", rng)
     conformance.test_no_rows_and_all_ignored(rng)
 
 
