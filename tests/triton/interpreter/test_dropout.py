@@ -17,7 +17,7 @@ def served_by_triton(monkeypatch):
 @pytest.mark.parametrize("n", [0, 1, 5, 1025, 5000])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.9])
 def test_mask_is_the_stream(n, p, dtype):
-    conformance.test_mask_is_the_stream(n, p, dtype, "interpreter")
+    conformance.test_mask_is_the_stream("interpreter", n, p, dtype)
 
 
 @pytest.mark.parametrize(("seed", "stream"), [(0, 0), (1, 2**32), (2**64 - 1, 2**64 - 1)])
