@@ -21,7 +21,7 @@ def served_by_triton(monkeypatch):
 
 @pytest.mark.parametrize("conformance", [test_layer_norm, test_rms_norm])
 def test_storage_types(conformance, dtype, rng):
-    conformance.test_storage_types(dtype, "interpreter", rng)
+    conformance.test_storage_types("interpreter", dtype, rng)
 
 
 def test_layer_norm_layouts_and_special_values(rng):
