@@ -25,8 +25,8 @@ def test_storage_types(conformance, dtype, rng):
 
 
 def test_layer_norm_layouts_and_special_values(rng):
-    test_layer_norm.test_strides_and_in_place(rng)
-    test_layer_norm.test_nan_and_large_values()
+    test_layer_norm.test_strides_and_in_place("interpreter", rng)
+    test_layer_norm.test_nan_and_large_values("interpreter")
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (3, 1), (2, 3, 130), (2, 9000)])
