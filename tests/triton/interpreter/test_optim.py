@@ -33,13 +33,13 @@ def test_adam_follows_the_cpu(name, rng):
 
 
 def test_adam_variants(rng):
-    test_adam.test_amsgrad_never_forgets_a_large_gradient(rng)
-    test_adam.test_bfloat16_follows_its_master(rng)
+    test_adam.test_amsgrad_never_forgets_a_large_gradient("interpreter", rng)
+    test_adam.test_bfloat16_follows_its_master("interpreter", rng)
 
 
 @pytest.mark.parametrize("n", [0, 1, 1000])
 def test_lion_steps(n, rng):
-    test_lion.test_steps(n, "interpreter", rng)
+    test_lion.test_steps("interpreter", n, rng)
     test_lion.test_signs("interpreter")
 
 
@@ -48,11 +48,11 @@ def test_lion_steps(n, rng):
     [(0.0, 0.0, False), (0.9, 0.3, False), (0.9, 0.0, True)],
 )
 def test_sgd_steps(momentum, dampening, nesterov, rng):
-    test_sgd.test_steps(1000, momentum, dampening, nesterov, "interpreter", rng)
+    test_sgd.test_steps("interpreter", 1000, momentum, dampening, nesterov, rng)
 
 
 def test_sgd_with_a_master_copy(rng):
-    test_sgd.test_sixteen_bits_follow_their_master(np.float16, rng)
+    test_sgd.test_sixteen_bits_follow_their_master("interpreter", np.float16, rng)
 
 
 X = torch.ones(4)
