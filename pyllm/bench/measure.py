@@ -73,15 +73,21 @@ def measure(
 
 
 # An OpenMP pool (torch's) polls for some milliseconds after its last region and would take a core
-# from whoever runs next, so each side starts from rest. One untimed call then wakes its threads:
-# one that slept may start on its waker's core, which costs either side milliseconds.
+# from whoever runs next, so each side starts from rest. A thread that slept may then start on its
+# waker's core and wait there for the scheduler's next tick (4 ms), so each side runs untimed until
+# a few ticks have spread its threads.
 _REST = 0.02
+_SETTLE = 0.015
 
 
 def _time(run: Callable[[], object], calls: int, synchronize: Callable[[], object]) -> float:
     time.sleep(_REST)
-    run()
-    synchronize()
+    settled = time.perf_counter() + _SETTLE
+    while True:
+        run()
+        synchronize()
+        if time.perf_counter() >= settled:
+            break
     start = time.perf_counter()
     for _ in range(calls):
         run()
