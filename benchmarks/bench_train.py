@@ -3,6 +3,9 @@
 The torch side is what its users write: scaled_dot_product_attention, tanh GELU, a tied head,
 cross_entropy on the logits, clip_grad_norm_, AdamW(fused=True). Same shapes, no dropout, float32.
 flops: six per matrix-product parameter and token, and twelve per causal score and head feature.
+
+With 8-bit states ours keeps the moments in blocks of bytes, torch its own in float32: the row that
+shows what the memory of a step can come down to.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,7 +82,9 @@ def torch_step(layers: int, width: int, ids: Any, targets: Any, vocab: int) -> C
     return step
 
 
-def our_step(layers: int, width: int, ids: Any, targets: Any, vocab: int) -> Callable[[], Any]:
+def our_step(
+    layers: int, width: int, ids: Any, targets: Any, vocab: int, state_bits: int
+) -> Callable[[], Any]:
     config = GPTConfig(
         vocab_size=vocab,
         n_positions=ids.shape[1],
@@ -91,7 +96,8 @@ def our_step(layers: int, width: int, ids: Any, targets: Any, vocab: int) -> Cal
         attn_pdrop=0,
     )
     model = GPT(config)
-    optimizer = make_optimizer(model, TrainConfig(learning_rate=3e-4, beta2=0.95, clip=1.0))
+    settings = TrainConfig(learning_rate=3e-4, beta2=0.95, clip=1.0, state_bits=state_bits)
+    optimizer = make_optimizer(model, settings)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -101,10 +107,12 @@ def our_step(layers: int, width: int, ids: Any, targets: Any, vocab: int) -> Cal
     return step
 
 
-def sides(layers: int, width: int, batch: int, length: int, vocab: int) -> dict:
+def sides(
+    layers: int, width: int, batch: int, length: int, vocab: int, state_bits: int = 32
+) -> dict:
     ids, targets = np.random.default_rng(0).integers(0, vocab, (2, batch, length))
     shape = (layers, width, ids, targets, vocab)
-    return {"pyllm": our_step(*shape), "torch": torch_step(*shape)}
+    return {"pyllm": our_step(*shape, state_bits), "torch": torch_step(*shape)}
 
 
 def flops(layers: int, width: int, batch: int, length: int, vocab: int) -> float:
@@ -116,10 +124,11 @@ def flops(layers: int, width: int, batch: int, length: int, vocab: int) -> float
 @cases("train")
 def training_step() -> Iterator[Case]:
     for name, shape in GEOMETRIES.items():
-        yield Case(
-            f"training step {name}",
-            lambda shape=shape: sides(*shape),
-            flops=flops(*shape),
-            repeats=7,
-            memory=True,
-        )
+        for bits, note in ((32, ""), (8, ", 8-bit states")):
+            yield Case(
+                f"training step {name}{note}",
+                lambda shape=shape, bits=bits: sides(*shape, bits),
+                flops=flops(*shape),
+                repeats=7,
+                memory=True,
+            )
