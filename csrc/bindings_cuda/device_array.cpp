@@ -65,20 +65,34 @@ py::array to_numpy(const DeviceArray& a) {
   return result;
 }
 
-// The extent of `shape` and `strides` from `offset` must lie inside that of `a`'s own buffer.
+// The elements that a view's indices reach, counted from its first.
+struct Extent {
+  int64_t low = 0, high = 0;
+};
+Extent extent_of(const int64_t* shape, const int64_t* strides, size_t ndim) {
+  Extent e;
+  for (size_t i = 0; i < ndim; ++i) {
+    (strides[i] < 0 ? e.low : e.high) += std::max<int64_t>(shape[i] - 1, 0) * strides[i];
+  }
+  return e;
+}
+
+// The extent of `shape` and `strides` from `offset` must lie inside that of `a`.
 DeviceArray as_strided(const DeviceArray& a, const std::vector<int64_t>& shape,
                        const std::vector<int64_t>& strides, int64_t offset, bool writable) {
   if (shape.size() != strides.size() || shape.size() > kMaxDims) {
     fail_value("strides", "expected one a size, and at most 8");
   }
-  if (!a.view.is_contiguous()) fail_value("array", "expected a contiguous array");
-  int64_t low = offset, high = offset, count = 1;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] < 0) fail_value("shape", "expected no negative size");
-    count *= shape[i];
-    (strides[i] < 0 ? low : high) += std::max<int64_t>(shape[i] - 1, 0) * strides[i];
+  int64_t count = 1;
+  for (const int64_t n : shape) {
+    if (n < 0) fail_value("shape", "expected no negative size");
+    count *= n;
   }
-  if (count > 0 && (low < 0 || high >= a.view.size())) {
+  const Extent wanted = extent_of(shape.data(), strides.data(), shape.size());
+  const Extent whole =
+      extent_of(a.view.shape.data(), a.view.strides.data(), static_cast<size_t>(a.view.ndim));
+  if (count > 0 && (a.view.size() == 0 || offset + wanted.low < whole.low ||
+                    offset + wanted.high > whole.high)) {
     fail_value("strides",
                "the view reaches past the array's " + std::to_string(a.view.size()) + " elements");
   }
@@ -172,7 +186,7 @@ void bind_device_array(py::module_& m) {
       .def("numpy", &to_numpy, "A copy on the CPU; waits for the work before it.")
       .def("as_strided", &as_strided, py::arg("shape"), py::arg("strides"), py::arg("offset") = 0,
            py::arg("writable") = true,
-           "A view of a contiguous array; strides and offset in elements, checked.")
+           "A view; strides and offset in elements from the array's first, checked.")
       .def("view", &view_as, py::arg("dtype"),
            "The bytes of a contiguous array as a flat array of another dtype.")
       .def(

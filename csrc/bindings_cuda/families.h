@@ -20,6 +20,8 @@ void bind_linear_cross_entropy(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_norm(pybind11::module_& m);
 void bind_optim(pybind11::module_& m);
+void bind_pointwise(pybind11::module_& m);
+void bind_reduction(pybind11::module_& m);
 void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);

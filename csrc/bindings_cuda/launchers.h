@@ -19,6 +19,8 @@
 #include "linear_cross_entropy.h"
 #include "lion.h"
 #include "norm.h"
+#include "pointwise.h"
+#include "reduction.h"
 #include "rotary.h"
 #include "sgd.h"
 #include "softmax.h"
@@ -49,6 +51,9 @@ cudaError_t pyllm_cuda_linear_cross_entropy(const LinearCrossEntropy*, CudaProdu
 cudaError_t pyllm_cuda_lion_step(const LionStep*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_forward(const NormForward*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_backward(const NormBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_pointwise(const Pointwise*, cudaStream_t);
+cudaError_t pyllm_cuda_pointwise_cast(const PointwiseCast*, cudaStream_t);
+cudaError_t pyllm_cuda_reduction(const Reduction*, cudaStream_t);
 cudaError_t pyllm_cuda_rotary(const Rotary*, cudaStream_t);
 cudaError_t pyllm_cuda_sgd_step(const SgdStep*, cudaStream_t);
 cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward*, cudaStream_t);

@@ -26,6 +26,8 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_matmul(m);
   pyllm::bind_cuda::bind_norm(m);
   pyllm::bind_cuda::bind_optim(m);
+  pyllm::bind_cuda::bind_pointwise(m);
+  pyllm::bind_cuda::bind_reduction(m);
   pyllm::bind_cuda::bind_rotary(m);
   pyllm::bind_cuda::bind_softmax(m);
 }

@@ -76,11 +76,24 @@ PYLLM_DEVICE uint32_t pack2(float low, float high) {
 PYLLM_DEVICE float exp(float x) {
   return __expf(x);
 }
+// To the last bits of float32 also for large |x|.
+PYLLM_DEVICE float precise_exp(float x) {
+  return expf(x);
+}
 PYLLM_DEVICE float exp2(float x) {
   return exp2f(x);
 }
 PYLLM_DEVICE float log(float x) {
   return logf(x);
+}
+PYLLM_DEVICE float pow(float x, float y) {
+  return powf(x, y);
+}
+PYLLM_DEVICE float sin(float x) {
+  return sinf(x);
+}
+PYLLM_DEVICE float cos(float x) {
+  return cosf(x);
 }
 PYLLM_DEVICE float tanh(float x) {
   return tanhf(x);

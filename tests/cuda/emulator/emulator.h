@@ -181,11 +181,23 @@ uint32_t pack2(float low, float high) {
 inline float exp(float x) {
   return std::exp(x);
 }
+inline float precise_exp(float x) {
+  return std::exp(x);
+}
 inline float exp2(float x) {
   return std::exp2(x);
 }
 inline float log(float x) {
   return std::log(x);
+}
+inline float pow(float x, float y) {
+  return std::pow(x, y);
+}
+inline float sin(float x) {
+  return std::sin(x);
+}
+inline float cos(float x) {
+  return std::cos(x);
 }
 inline float tanh(float x) {
   return std::tanh(x);
