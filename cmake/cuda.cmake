@@ -6,6 +6,8 @@ set_property(CACHE PYLLM_CUDA PROPERTY STRINGS AUTO ON OFF)
 # Machine code for A100 and H100, and PTX that the driver compiles for what comes after.
 set(PYLLM_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "Targets of pyllm._cuda")
 
+option(PYLLM_TRITON_AOT "Compile Triton kernels into pyllm._cuda; needs triton while building" OFF)
+
 if(PYLLM_CUDA)
   include(CheckLanguage)
   check_language(CUDA)
@@ -22,9 +24,27 @@ if(PYLLM_CUDA)
   endif()
 endif()
 
+# The list of sources of that name with the Triton kernels of kernels/triton/embedded.py in place of no such kernels.
+function(pyllm_embed_triton list_name)
+  set(out ${CMAKE_BINARY_DIR}/triton)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS kernels/triton/*.py)
+  add_custom_command(
+    OUTPUT ${out}/embedded_table.cpp ${out}/embedded.bin
+    COMMAND ${Python_EXECUTABLE} ${CMAKE_SOURCE_DIR}/scripts/embed_triton.py ${out}
+    DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/scripts/embed_triton.py
+    COMMENT "Compiling Triton kernels" USES_TERMINAL VERBATIM)
+  set_source_files_properties(${out}/embedded_table.cpp PROPERTIES OBJECT_DEPENDS ${out}/embedded.bin)
+  set(changed ${${list_name}} ${out}/embedded_table.cpp)
+  list(FILTER changed EXCLUDE REGEX "embedded_none[.]cpp$")
+  set(${list_name} ${changed} PARENT_SCOPE)
+endfunction()
+
 # Defines the module; nothing where CUDA is not built.
 function(pyllm_add_cuda)
   if(NOT CMAKE_CUDA_COMPILER)
+    if(PYLLM_TRITON_AOT)
+      message(FATAL_ERROR "PYLLM_TRITON_AOT=ON adds kernels to pyllm._cuda, which needs nvcc.")
+    endif()
     return()
   endif()
   file(GLOB kernels CONFIGURE_DEPENDS kernels/cuda/*.cu)
@@ -33,6 +53,9 @@ function(pyllm_add_cuda)
           numpy_dtype)
     list(APPEND bindings csrc/bindings/${shared}.cpp)
   endforeach()
+  if(PYLLM_TRITON_AOT)
+    pyllm_embed_triton(bindings)
+  endif()
 
   add_library(pyllm_cuda_kernels STATIC ${kernels})
   set_target_properties(pyllm_cuda_kernels PROPERTIES

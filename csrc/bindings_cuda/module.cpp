@@ -2,6 +2,7 @@
 // pyllm._cpu. Loads without a driver; a call then says that there is no device.
 #include <pybind11/pybind11.h>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 
 #ifndef PYLLM_CUDA_MODULE
@@ -30,4 +31,5 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_reduction(m);
   pyllm::bind_cuda::bind_rotary(m);
   pyllm::bind_cuda::bind_softmax(m);
+  pyllm::bind_cuda::embedded::bind_embedded(m);
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/rows.h"
@@ -91,7 +92,7 @@ py::object forward(Norm kind, py::handle x_object, py::handle weight, py::handle
     rstd = Output(call, x, leading(x), DType::f32);
     args.mean = mean.view().as<float>(), args.rstd = rstd.view().as<float>();
   }
-  call.launch(&pyllm_cuda_norm_forward, args);
+  embedded::launch(call, &embedded::norm_forward, &pyllm_cuda_norm_forward, args);
   to.finish(call);
   call.finish();
   if (!residual && !return_stats) return y.object();

@@ -1,6 +1,7 @@
 // Optimizer steps, in place, and the sum of squares that clipping takes.
 #include <vector>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/optim_buffers.h"
@@ -27,7 +28,7 @@ void adam(py::handle param, py::handle grad, py::handle exp_avg, py::handle exp_
   tensor.max_exp_avg_sq = largest.values, tensor.max_exp_avg_sq_scale = largest.scale;
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
   args.weight_decay = weight_decay, args.step = step, args.decoupled = decoupled;
-  call.launch(&pyllm_cuda_adamw_step, args);
+  embedded::launch(call, &embedded::adamw_step, &pyllm_cuda_adamw_step, args);
   call.finish();
 }
 
@@ -46,7 +47,7 @@ void sgd(py::handle param, py::handle grad, py::handle momentum_buffer, double l
   tensor.momentum_buffer = buffer.values, tensor.momentum_buffer_scale = buffer.scale;
   args.lr = lr, args.momentum = momentum, args.dampening = dampening;
   args.weight_decay = weight_decay, args.nesterov = nesterov, args.first = first;
-  call.launch(&pyllm_cuda_sgd_step, args);
+  embedded::launch(call, &embedded::sgd_step, &pyllm_cuda_sgd_step, args);
   call.finish();
 }
 
@@ -61,7 +62,7 @@ void lion(py::handle param, py::handle grad, py::handle exp_avg, double lr, doub
   buffers.fill(tensor, args, grad_scale);
   tensor.exp_avg = moment.values, tensor.exp_avg_scale = moment.scale;
   args.lr = lr, args.beta1 = beta1, args.beta2 = beta2, args.weight_decay = weight_decay;
-  call.launch(&pyllm_cuda_lion_step, args);
+  embedded::launch(call, &embedded::lion_step, &pyllm_cuda_lion_step, args);
   call.finish();
 }
 

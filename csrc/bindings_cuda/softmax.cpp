@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/rows.h"
@@ -55,7 +56,7 @@ py::object forward(py::handle x_object, int64_t axis_given, double temperature, 
   args.y = to.rows().data, args.y_row_stride = to.rows().stride;
   args.rows = from.rows, args.n = from.n;
   args.dtype = code_of(x->dtype), args.log = log;
-  call.launch(&pyllm_cuda_softmax_forward, args);
+  embedded::launch(call, &embedded::softmax_forward, &pyllm_cuda_softmax_forward, args);
   to.finish(call);
   call.finish();
   return y.object();
@@ -80,7 +81,7 @@ py::object backward(py::handle dy_object, py::handle y_object, int64_t axis_give
   args.dx = to.rows().data, args.dx_row_stride = to.rows().stride;
   args.rows = result.rows, args.n = result.n;
   args.dtype = code_of(y->dtype), args.log = log;
-  call.launch(&pyllm_cuda_softmax_backward, args);
+  embedded::launch(call, &embedded::softmax_backward, &pyllm_cuda_softmax_backward, args);
   to.finish(call);
   call.finish();
   return dx.object();

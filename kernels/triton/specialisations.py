@@ -28,9 +28,6 @@ from pyllm.kernels.triton.rotary import KERNEL as ROTARY
 from pyllm.kernels.triton.softmax import BACKWARD as SOFTMAX_BACKWARD
 from pyllm.kernels.triton.softmax import FORWARD as SOFTMAX_FORWARD
 
-# As a launch would have it, sizes and strides are multiples of 16, but for these.
-_ANY_INTEGER = ("each", "seq", "heads")
-
 
 @dataclass(frozen=True)
 class Specialisation:
@@ -45,6 +42,7 @@ class Specialisation:
         floats: arguments that are float32 numbers; the others are 32-bit integers, or as annotated.
         unused: arguments that are None for these options.
         ones: integers that are 1, which Triton compiles in.
+        any_integer: integers that need not be multiples of 16, as sizes and strides here are.
     """
 
     family: str
@@ -55,6 +53,7 @@ class Specialisation:
     floats: tuple = ()
     unused: tuple = ()
     ones: tuple = ()
+    any_integer: tuple = ("each", "seq", "heads")
 
     @property
     def name(self):
@@ -82,7 +81,7 @@ class Specialisation:
                 signature[name] = "fp32"
             else:
                 signature[name] = parameter.annotation_type or "i32"
-            if name in self.pointers or (signature[name] == "i32" and name not in _ANY_INTEGER):
+            if name in self.pointers or (signature[name] == "i32" and name not in self.any_integer):
                 aligned[(at,)] = [["tt.divisibility", 16]]
         options = {
             "num_warps": config.num_warps,

@@ -39,7 +39,14 @@ def facts() -> dict[str, str]:
 
 
 def triton_state() -> str:
-    """Whether Triton kernels can run here, and if not, why not."""
+    """Whether Triton kernels can run here, and if not, why not; which are built in."""
+    extension = cuda.extension()
+    if extension is not None and extension.triton.count() > 0:
+        return f"{_compiler_state()}; built in: {extension.triton.describe()}"
+    return _compiler_state()
+
+
+def _compiler_state() -> str:
     if importlib.util.find_spec("triton") is None:
         return "no: triton is not installed"
     version = importlib.metadata.version("triton")

@@ -13,6 +13,11 @@ if not (_here / "triton").is_dir():  # a source tree, where they stand at the to
     __path__.append(str(_here.parent.parent / "kernels"))
 
 
+def missing_for_triton() -> list[str]:
+    """Packages that `load_triton` needs and that are not installed."""
+    return [name for name in ("torch", "triton") if find_spec(name) is None]
+
+
 @cache
 def load_triton() -> ModuleType:
     """The Triton kernels, a module with the functions of `pyllm._cpu` that they serve.
@@ -20,10 +25,10 @@ def load_triton() -> ModuleType:
     Raises:
         ImportError: torch or Triton is not installed.
     """
-    missing = [name for name in ("torch", "triton") if find_spec(name) is None]
-    if missing:
+    if missing := missing_for_triton():
         raise ImportError(
-            f"the Triton back end needs {' and '.join(missing)}: pip install 'pyllm[triton]'"
+            f"the Triton back end needs {' and '.join(missing)}: pip install 'pyllm[triton]', or "
+            "build pyllm with CUDA and PYLLM_TRITON_AOT=ON"
         )
     return import_module("pyllm.kernels.triton")
 

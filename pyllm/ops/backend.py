@@ -24,11 +24,13 @@ def set_backend(backend: Backend) -> None:
     Args:
         backend: "auto" goes by where an op's array lives; "triton" has the Triton kernels serve
             torch CUDA tensors (extra `triton`), and CPU tensors too where TRITON_INTERPRET=1 was
-            set before they were first used.
+            set before they were first used. Without torch or Triton, and for arrays of other kinds
+            on a device, the kernels that a build with PYLLM_TRITON_AOT=ON holds, and the CUDA
+            kernels where none of those suits.
 
     Raises:
         ValueError: another name.
-        ImportError: torch or Triton is not installed.
+        ImportError: torch or Triton is not installed, and no Triton kernels were built in.
     """
     global _everywhere
     _everywhere = _checked(backend)
@@ -51,7 +53,7 @@ def backend_of(array: Any) -> ModuleType:
         TypeError: the array lives on a device no back end of this installation serves.
     """
     if (_here.get() or _everywhere) == "triton":
-        return kernels.load_triton()
+        return _triton_for(array)
     if type(array) is np.ndarray:
         return _cpu
     device = getattr(array, "__dlpack_device__", None)
@@ -75,6 +77,23 @@ def backend_of(array: Any) -> ModuleType:
 def _checked(backend: Backend) -> Backend:
     if backend not in ("auto", "triton"):
         raise ValueError(f"backend: expected 'auto' or 'triton', got {backend!r}")
-    if backend == "triton":
+    if backend == "triton" and _embedded() is None:
         kernels.load_triton()
     return backend
+
+
+def _embedded() -> ModuleType | None:
+    """The Triton kernels inside pyllm._cuda, if it was built with them."""
+    extension = cuda.extension()
+    if extension is None or extension.triton.count() == 0:
+        return None
+    embedded: ModuleType = extension.triton
+    return embedded
+
+
+def _triton_for(array: Any) -> ModuleType:
+    """Triton's own compiler, which tunes, for torch tensors where it is there."""
+    is_torch = type(array).__module__.partition(".")[0] == "torch"
+    if (not is_torch or kernels.missing_for_triton()) and (embedded := _embedded()) is not None:
+        return embedded
+    return kernels.load_triton()

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -119,6 +120,8 @@ def build_module() -> Path:
     python = ["-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()]
     bindings = [CSRC / "bindings" / f"{name}.cpp" for name in SHARED_BINDINGS]
     bindings += sorted((CSRC / "bindings_cuda").glob("*.cpp"))
+    bindings.remove(CSRC / "bindings_cuda" / "embedded_none.cpp")
+    bindings.append(RUNTIME / "embedded_table.cpp")
     flags = ["-O1", "-fPIC", "-fvisibility=hidden", f"-DPYLLM_CUDA_MODULE={MODULE}"]
     flags += ["-I", str(CSRC), "-I", str(RUNTIME), *python]
     jobs = [(source, flags) for source in bindings]
@@ -133,6 +136,28 @@ def build_cublaslt() -> Path:
     """The stand-in for libcublasLt.so that tests multiply with."""
     return _link("cublaslt", ".so", [(RUNTIME / "fake_cublaslt.cpp", VARIANTS["plain"][0])],
                  ["-shared"])  # fmt: skip
+
+
+def build_driver() -> Path:
+    """The stand-in for libcuda.so.1, which hands launches to the test."""
+    return _link("driver", ".so", [(RUNTIME / "fake_driver.cpp", VARIANTS["plain"][0])],
+                 ["-shared"])  # fmt: skip
+
+
+def build_triton_table() -> Path:
+    """The Triton kernels of a build with PYLLM_TRITON_AOT, as a library; needs triton."""
+    made = BUILD / "triton"
+    script = [sys.executable, str(ROOT / "scripts" / "embed_triton.py"), str(made)]
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "triton-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _run(script)
+    flags = ["-O1", "-fPIC", "-I", str(CSRC)]
+    # The assembler reads embedded.bin, which no #include says: the hash of its content stands in.
+    image = hashlib.sha256((made / "embedded.bin").read_bytes()).hexdigest()[:20]
+    jobs = [(made / "embedded_table.cpp", [*flags, f"-DEMBEDDED={image}"])]
+    jobs.append((RUNTIME / "export_table.cpp", flags))
+    return _link("triton-table", ".so", jobs, ["-shared"])
 
 
 def _link(name: str, suffix: str, jobs: list[tuple[Path, list[str]]], flags: list[str]) -> Path:

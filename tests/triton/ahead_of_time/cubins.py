@@ -1,0 +1,37 @@
+"""What a kernel's machine code says of its parameters, read from the ELF file itself.
+
+Section .nv.info.<kernel> is a list of attributes: a byte of format, a byte of attribute, two bytes
+of value or of length, and for format 4 that many bytes. Attribute 0x17, one a parameter: its index,
+ordinal, offset and, from bit 18 on, size (the tool cuobjdump prints them as EIATTR_KPARAM_INFO).
+"""
+
+import struct
+
+_KPARAM_INFO = 0x17
+_HEADER = struct.Struct("<40xQ10xHHH")  # of sections: where, size, count, names
+_SECTION = struct.Struct("<I20xQQ24x")  # name, offset, size
+
+
+def parameters(image, function):
+    """[(offset, size)] in the order of the kernel's signature."""
+    start, size, count, names = _HEADER.unpack_from(image)
+    sections = [_SECTION.unpack_from(image, start + size * i) for i in range(count)]
+    for name, offset, length in sections:
+        at = sections[names][1] + name
+        if image[at : image.index(b"\0", at)].decode() == f".nv.info.{function}":
+            return _parameters(image[offset : offset + length])
+    raise ValueError(f"no section .nv.info.{function}")
+
+
+def _parameters(info):
+    found, at = {}, 0
+    while at < len(info):
+        form, attribute, length = struct.unpack_from("<BBH", info, at)
+        at += 4
+        if form != 4:
+            continue
+        if attribute == _KPARAM_INFO:
+            _, ordinal, offset, packed = struct.unpack_from("<IHHI", info, at)
+            found[ordinal] = offset, packed >> 18
+        at += length
+    return [found[i] for i in sorted(found)]
