@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pyllm.device_array import equip, is_on_device
+
 
 @cache
 def extension() -> ModuleType | None:
@@ -47,7 +49,32 @@ def to_device(array: np.ndarray, device: int = 0) -> Any:
         RuntimeError: pyllm was built without CUDA, or there is no such device.
         MemoryError: the device's memory does not suffice.
     """
-    return _required().to_device(array, device)
+    module = _required()
+    equip(module.DeviceArray)
+    return module.to_device(array, device)
+
+
+def move(array: Any, device: str) -> Any:
+    """An array of the CPU or of a device where `device` says: "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ValueError: no such name.
+        RuntimeError, MemoryError: as `to_device`.
+    """
+    kind, _, number = device.partition(":")
+    known = device == "cpu" or (kind == "cuda" and (number.isdigit() or device == "cuda"))
+    if not known:
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    wanted = device if device != "cuda" else "cuda:0"
+    if device_of(array) == wanted:
+        return array
+    host = array.numpy() if is_on_device(array) else array
+    return host if device == "cpu" else to_device(host, int(number or 0))
+
+
+def device_of(array: Any) -> str:
+    """ "cpu", or "cuda:" and the device's number."""
+    return f"cuda:{array.device}" if is_on_device(array) else "cpu"
 
 
 def memory_stats(device: int = 0) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from typing import TypedDict, cast
 
 from pyllm import _cpu
+from pyllm.device_array import is_on_device, module_of
 from pyllm.ops.types import Array
 
 
@@ -35,4 +36,6 @@ def empty_like(like: Array, shape: tuple[int, ...]) -> Array:
 
     Its content is whatever the block held.
     """
+    if is_on_device(like):
+        return module_of(like).empty_like(like, shape)
     return _cpu.empty_like(like, shape)

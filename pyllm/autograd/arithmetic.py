@@ -208,7 +208,7 @@ def _extremum(name: str, ufunc: np.ufunc, wins: np.ufunc, a: Variable, b: Variab
 
     def share(g: Array, one: Array, two: Array) -> Array:
         weight = compare(wins, one, two).astype(np.float32)
-        weight += 0.5 * (one == two)
+        weight += 0.5 * compare(np.equal, one, two).astype(np.float32)
         return cast(evaluate(np.multiply, g, weight), g.dtype)
 
     return _record(

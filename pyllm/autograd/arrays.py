@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyllm import _cpu, memory
+from pyllm.device_array import full, is_on_device, module_of
 
 Array: TypeAlias = npt.NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
@@ -60,8 +61,10 @@ def weak_scalar(value: Any, dtype: DType) -> Array:
     return np.asarray(value, dtype)
 
 
-def empty(shape: tuple[int, ...], dtype: DType) -> Array:
-    """An array of whatever the memory held."""
+def empty(shape: tuple[int, ...], dtype: DType, like: Any = None) -> Array:
+    """An array of whatever the memory held, on the device of `like` if that is on one."""
+    if is_on_device(like):
+        return module_of(like).empty_like(like, shape, dtype)
     count = 1
     for n in shape:
         count *= n
@@ -73,7 +76,10 @@ def empty(shape: tuple[int, ...], dtype: DType) -> Array:
     return memory.empty_like(like, shape)
 
 
-def zeros(shape: tuple[int, ...], dtype: DType) -> Array:
+def zeros(shape: tuple[int, ...], dtype: DType, like: Any = None) -> Array:
+    """On the device of `like`, if that is on one."""
+    if is_on_device(like):
+        return full(like, shape, dtype, 0)
     made = empty(shape, dtype)
     made.fill(0)
     return made
@@ -87,12 +93,15 @@ def evaluate(
     Args:
         out: where to write the result, in its own dtype; may be an operand.
     """
+    device = any(map(is_on_device, operands))
     if out is None:
         if dtype is None:
             dtype = operands[0].dtype
             for operand in operands[1:]:
                 dtype = promote(dtype, operand.dtype)
-        operands = tuple(cast(np.asarray(x), dtype) for x in operands)
+        operands = tuple(cast(as_array(x), dtype) for x in operands)
+    if device:
+        return ufunc(*operands, out=out)
     kernel = _KERNELS[len(operands) - 1].get(ufunc)
     if kernel is not None and _has_kernels(*operands, *(() if out is None else (out,))):
         if len(operands) == 1:
@@ -107,6 +116,8 @@ def evaluate(
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) of floats."""
+    if is_on_device(x):
+        return module_of(x).pointwise_unary("sigmoid", x)
     if _has_kernels(x):
         return _cpu.pointwise_unary("sigmoid", x)
     return _cpu.pointwise_unary("sigmoid", x.reshape(-1)).reshape(x.shape)
@@ -120,6 +131,8 @@ def _has_kernels(*arrays: Array) -> bool:
 
 def compare(ufunc: np.ufunc, *operands: Array) -> Array:
     """A boolean ufunc of operands of any dtypes."""
+    if any(map(is_on_device, operands)):
+        return ufunc(*operands)
     shape = operands[0].shape if len(operands) == 1 else np.broadcast(*operands).shape
     return ufunc(*operands, out=empty(shape, np.dtype(bool)))
 
@@ -128,6 +141,8 @@ def cast(array: Array, dtype: DType) -> Array:
     """The array itself if it has the dtype."""
     if array.dtype == dtype:
         return array
+    if is_on_device(array):
+        return array.astype(dtype)
     made = empty(array.shape, dtype)
     with np.errstate(all="ignore"):
         np.copyto(made, array, casting="unsafe")
@@ -136,6 +151,8 @@ def cast(array: Array, dtype: DType) -> Array:
 
 def copy(array: Array) -> Array:
     """C-contiguous, of its own."""
+    if is_on_device(array):
+        return array.copy()
     made = empty(array.shape, array.dtype)
     np.copyto(made, array)
     return made
@@ -148,6 +165,8 @@ def widen(array: Array) -> Array:
 
 def add_up(array: Array, axes: Sequence[int] | None, keepdims: bool = False) -> Array:
     """Sum over axes (None: all), accumulated in float32 or wider; the accumulator's dtype."""
+    if is_on_device(array):
+        return _reduced_there(np.add, array, axes, keepdims)
     total: Any = _reduced(np.add, array, axes, keepdims)
     if total is None:
         dtype = array.dtype
@@ -161,6 +180,8 @@ def add_up(array: Array, axes: Sequence[int] | None, keepdims: bool = False) -> 
 
 def extremum(ufunc: np.ufunc, array: Array, axes: Sequence[int]) -> Array:
     """np.maximum or np.minimum over axes, which stay as size 1; NaN if an element is."""
+    if is_on_device(array):
+        return _reduced_there(ufunc, array, axes, True)
     found: Any = _reduced(ufunc, array, axes, True)
     return np.asarray(
         ufunc.reduce(array, axis=tuple(axes), keepdims=True) if found is None else found
@@ -182,6 +203,37 @@ def _reduced(
     if not keepdims:
         return result
     return result.reshape([1 if i in given else n for i, n in enumerate(array.shape)])
+
+
+def _reduced_there(
+    ufunc: np.ufunc, array: Array, axes: Sequence[int] | None, keepdims: bool
+) -> Array:
+    """The reduction on the device: axes that are not the last ones are moved there."""
+    given = range(array.ndim) if axes is None else sorted(axes)
+    others = [i for i in range(array.ndim) if i not in given]
+    moved = array.transpose([*others, *given])
+    packed = moved if moved.flags.c_contiguous else moved.copy()
+    result = module_of(array).reduce(_REDUCTIONS[ufunc], packed, len(given), False)
+    if not keepdims:
+        return result
+    return result.reshape([1 if i in given else n for i, n in enumerate(array.shape)])
+
+
+def as_array(data: Any) -> Array:
+    """Itself, on a device or not, or what NumPy makes of it."""
+    return data if isinstance(data, np.ndarray) or is_on_device(data) else np.asarray(data)
+
+
+def beside(data: Any, like: Any) -> Array:
+    """An array (of ids, say) where `like` is."""
+    if not is_on_device(like) or is_on_device(data):
+        return as_array(data)
+    return module_of(like).to_device(np.asarray(data), like.device)
+
+
+def packed(array: Array) -> Array:
+    """C-contiguous: itself or a copy."""
+    return array if array.flags.c_contiguous else copy(array)
 
 
 def fit(gradient: Array, shape: tuple[int, ...], dtype: DType) -> Array:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyllm import ops
-from pyllm.autograd.arrays import FLOAT32, Array, cast, empty, is_float, zeros
+from pyllm.autograd.arrays import FLOAT32, Array, as_array, cast, empty, is_float, zeros
 from pyllm.autograd.tape import record
 from pyllm.autograd.variable import Variable
 
@@ -26,7 +26,7 @@ class Indexing(Variable):
     def __getitem__(self, index: Any) -> "Tensor":
         """Raises: IndexError, as NumPy."""
         place = plain_index(index)
-        picked = np.asarray(self.data[place])
+        picked = as_array(self.data[place])
         shape, dtype = self.shape, self.dtype
         return record(
             "getitem",
@@ -70,7 +70,7 @@ def scatter(g: Array, place: tuple[Any, ...], shape: tuple[int, ...], dtype: Any
     """Zeros of `shape` with g added at `place`."""
     arrays = [one for one in place if isinstance(one, np.ndarray)]
     if all(one.dtype.kind == "b" for one in arrays):  # no element is picked twice
-        made = zeros(shape, dtype)
+        made = zeros(shape, dtype, g)
         made[place] = g
         return made
     wide = FLOAT32 if is_float(dtype) and dtype.itemsize == 2 else dtype

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyllm.autograd.arithmetic import Arithmetic
-from pyllm.autograd.arrays import Array, copy, fit, is_float
+from pyllm.autograd.arrays import Array, as_array, copy, fit, is_float
 from pyllm.autograd.indexing import Indexing, plain_index
 from pyllm.autograd.mode import is_recording
 from pyllm.autograd.tape import record
@@ -82,7 +82,7 @@ class InPlace(Arithmetic, Indexing):
         def backward(g: Array) -> tuple[Array, Array]:
             rest = copy(g)
             rest[place] = 0
-            return rest, fit(np.asarray(g[place]), shape, dtype)
+            return rest, fit(as_array(g[place]), shape, dtype)
 
         self._take_over(record("setitem", self.data, (self, given), backward))
 

@@ -16,6 +16,7 @@ from pyllm.autograd.arrays import (
 from pyllm.autograd.tape import record
 from pyllm.autograd.tensor import Tensor
 from pyllm.autograd.variable import Operand
+from pyllm.device_array import is_on_device
 
 
 def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -40,7 +41,7 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     ends = np.cumsum([t.shape[place] for t in tensors])
     shape = list(tensors[0].shape)
     shape[place] = int(ends[-1])
-    y = empty(tuple(shape), dtype)
+    y = empty(tuple(shape), dtype, tensors[0].data)
     for part, t in zip(np.split(y, ends[:-1], place), tensors, strict=True):
         np.copyto(part, t.data, casting="unsafe")
 
@@ -84,7 +85,8 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor,
     shape, dtype = x.shape, x.dtype
 
     def backward(*gradients: Array | None) -> tuple[Array]:
-        made = empty(shape, dtype)
+        given = next(g for g in gradients if g is not None)
+        made = empty(shape, dtype, given)
         for part, g in zip(np.split(made, ends, place), gradients, strict=True):
             part[...] = 0 if g is None else g
         return (made,)
@@ -96,8 +98,11 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     """a where the condition holds, b elsewhere; all three are broadcast.
 
     Raises:
-        TypeError: the condition is not boolean, or neither a nor b is a tensor or an array.
+        TypeError: the condition is not boolean, neither a nor b is a tensor or an array, or one is
+            on a device.
     """
+    if any(is_on_device(t.data if isinstance(t, Tensor) else t) for t in (condition, a, b)):
+        raise TypeError("where: works on the CPU only; .cpu() moves a tensor there")
     chosen = np.asarray(condition)
     if chosen.dtype != bool:
         raise TypeError(f"condition: expected booleans, got {chosen.dtype}")

@@ -16,9 +16,11 @@ from pyllm.autograd.arrays import (
     FLOAT32,
     Array,
     add_up,
+    as_array,
     axes_of,
     axis_of,
     cast,
+    compare,
     copy,
     evaluate,
     extremum,
@@ -111,8 +113,9 @@ class Reductions(Variable):
         kept = extremum(ufunc, x, axes)
 
         def backward(g: Array) -> tuple[Array]:
-            where = x == kept
-            share = _divided(widen(g.reshape(kept.shape)), where.sum(axis=axes, keepdims=True))
+            where = compare(np.equal, x, kept)
+            wide = widen(g.reshape(kept.shape))
+            share = _divided(wide, add_up(cast(where, wide.dtype), axes, keepdims=True))
             return (cast(evaluate(np.multiply, share, where), g.dtype),)
 
         y = kept if keepdims else kept.reshape([n for i, n in enumerate(x.shape) if i not in axes])
@@ -131,4 +134,4 @@ def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
 
 
 def _divided(x: Array, count: int | Array) -> Array:
-    return evaluate(np.divide, x, np.asarray(count, x.dtype))
+    return evaluate(np.divide, x, cast(as_array(count), x.dtype))

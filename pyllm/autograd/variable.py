@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 import numpy.typing as npt
 
-from pyllm.autograd.arrays import Array, evaluate, is_float, weak_scalar
+from pyllm import cuda
+from pyllm.autograd.arrays import Array, as_array, beside, evaluate, is_float, weak_scalar
 from pyllm.autograd.recipe import Recipe
-from pyllm.autograd.tape import Hook, Node, run_backward, run_hooks
+from pyllm.autograd.tape import Hook, Node, record, run_backward, run_hooks
 from pyllm.autograd.version import Version
+from pyllm.device_array import is_on_device
 
 if TYPE_CHECKING:
     from pyllm.autograd.tensor import Tensor
@@ -60,7 +62,7 @@ class Variable:
     __array_ufunc__ = None  # array + tensor is ours, not NumPy's
 
     def __init__(self, data: npt.ArrayLike, requires_grad: bool = False) -> None:
-        self.data: Array = data if isinstance(data, np.ndarray) else np.asarray(data)
+        self.data: Array = as_array(data)
         dtype = self.data.dtype
         if dtype.kind not in "fiub" and not is_float(dtype):
             raise TypeError(f"data: expected real numbers, got dtype {dtype}")
@@ -88,7 +90,7 @@ class Variable:
             return other
         if isinstance(other, bool | int | float | np.generic):
             return self._make(weak_scalar(other, self.dtype))
-        return self._make(np.asarray(other))
+        return self._make(as_array(other))
 
     @property
     def version(self) -> Version:
@@ -118,14 +120,38 @@ class Variable:
     def size(self) -> int:
         return self.data.size
 
+    @property
+    def device(self) -> str:
+        """ "cpu", or "cuda:" and the device's number."""
+        return cuda.device_of(self.data)
+
+    def to(self, device: str) -> "Tensor":
+        """On "cpu", "cuda" or "cuda:N"; itself if it is there. The gradient moves back.
+
+        Raises:
+            ValueError: no such name.
+            RuntimeError: there is no such device, or pyllm was built without CUDA.
+            MemoryError: the device's memory does not suffice.
+        """
+        moved, before = cuda.move(self.data, device), self.device
+        if moved is self.data:
+            return self  # type: ignore[return-value]
+        return record("to", moved, (self,), lambda g: (cuda.move(g, before),))
+
+    def cuda(self) -> "Tensor":
+        return self.to("cuda")
+
+    def cpu(self) -> "Tensor":
+        return self.to("cpu")
+
     def numpy(self) -> Array:
-        """The array itself."""
-        return self.data
+        """The array itself, or a copy on the CPU of one that is on a device."""
+        data: Any = self.data
+        return data.numpy() if is_on_device(data) else data
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if copy:
-            return np.array(self.data, dtype)
-        return np.asarray(self.data, dtype)
+        array = self.numpy()
+        return np.array(array, dtype) if copy else np.asarray(array, dtype)
 
     def item(self) -> Any:
         """The only element, as a Python number.
@@ -160,7 +186,9 @@ class Variable:
             if self.size != 1:
                 raise ValueError(f"gradient: needed for a result of shape {self.shape}")
             gradient = np.ones(self.shape, self.dtype)
-        start = np.asarray(gradient, self.dtype)
+        given = gradient.data if isinstance(gradient, Variable) else gradient
+        start = as_array(given).astype(self.dtype, copy=False)
+        start = beside(start, self.data)
         if start.shape != self.shape:
             raise ValueError(f"gradient: expected shape {self.shape}, got {start.shape}")
         run_backward(self, start)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyllm import cuda
 from pyllm.autograd import Tensor
-from pyllm.autograd.arrays import is_float
+from pyllm.autograd.arrays import is_float, zeros
 
 
 class Parameter(Tensor):
@@ -112,12 +113,16 @@ class Module:
                 own[name].mark_changed()
 
     def to(self, dtype: npt.DTypeLike) -> "Module":
-        """Convert the parameters; gradients are forgotten.
+        """Convert the parameters, or move them to "cpu", "cuda" or "cuda:N"; gradients are lost.
 
         Raises:
             TypeError: no floating dtype.
-            RuntimeError: an optimizer holds the parameters in a buffer of their old dtype.
+            RuntimeError: an optimizer holds the parameters in a buffer as they were, or there is
+                no such device.
+            MemoryError: the device's memory does not suffice; nothing has moved then.
         """
+        if isinstance(dtype, str) and dtype.split(":")[0] in ("cpu", "cuda"):
+            return self._move(dtype)
         wanted = np.dtype(dtype)
         if not is_float(wanted):
             raise TypeError(f"dtype: expected a floating dtype, got {wanted}")
@@ -127,6 +132,18 @@ class Module:
         for parameter in changed:
             parameter.data = parameter.data.astype(wanted)
             parameter.zero_grad()
+        return self
+
+    def _move(self, device: str) -> "Module":
+        parameters = self.parameters()
+        moved = [cuda.move(p.data, device) for p in parameters]
+        for parameter, data in zip(parameters, moved, strict=True):
+            if data is not parameter.data and parameter._buffer is not None:
+                raise RuntimeError("to: move the module before making an optimizer for it")
+        for parameter, data in zip(parameters, moved, strict=True):
+            if data is not parameter.data:
+                parameter.data = data
+                parameter.zero_grad()
         return self
 
 
@@ -169,7 +186,8 @@ class FlatParameters:
     def __init__(self, parameters: list[Parameter], align: int = 1) -> None:
         total = sum(-(-parameter.size // align) * align for parameter in parameters)
         dtype = parameters[0].dtype
-        self.data, self.grad = np.zeros(total, dtype), np.zeros(total, dtype)
+        like = parameters[0].data
+        self.data, self.grad = zeros((total,), dtype, like), zeros((total,), dtype, like)
         start = 0
         for parameter in parameters:
             end = start + parameter.size

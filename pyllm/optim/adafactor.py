@@ -4,9 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from pyllm import ops
+from pyllm.autograd.arrays import zeros
 from pyllm.nn.module import Parameter
 from pyllm.ops.types import Array
 from pyllm.optim.optimizer import Optimizer, Shard, zeros_beside
@@ -79,7 +78,7 @@ class Adafactor(Optimizer):
                 cols += math.prod(p.shape[:-2]) * p.shape[-1]
         like = zeros_beside(shard.flat)
         sizes = {"exp_avg_sq_row": rows, "exp_avg_sq_col": cols, "exp_avg_sq": vectors}
-        shard.state.update({name: np.zeros(n, like.dtype) for name, n in sizes.items()})
+        shard.state.update({name: zeros((n,), like.dtype, like) for name, n in sizes.items()})
         if shard.group["beta1"] is not None:
             shard.state["exp_avg"] = like
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pyllm import ops
+from pyllm.autograd.arrays import FLOAT32, zeros
 from pyllm.nn.module import FlatParameters, Parameter
 from pyllm.ops.blockwise import BLOCK, Blockwise
 from pyllm.ops.types import Array
@@ -43,8 +44,8 @@ class Shard:
         """Start a moment of the parameters at zero."""
         n = self.flat.data.size
         if self.state_bits == 8:
-            self.state[name] = np.zeros(n, np.uint8)
-            self.state[f"{name}_scale"] = np.zeros(-(-n // BLOCK), np.float32)
+            self.state[name] = zeros((n,), np.dtype(np.uint8), self.flat.data)
+            self.state[f"{name}_scale"] = zeros((-(-n // BLOCK),), FLOAT32, self.flat.data)
         else:
             self.state[name] = zeros_beside(self.flat)
 
@@ -192,4 +193,5 @@ class Optimizer:
 
 def zeros_beside(flat: FlatParameters) -> Array:
     """A state as long as the parameters, in the type they are computed in."""
-    return np.zeros(flat.data.shape, np.float64 if flat.data.dtype == np.float64 else np.float32)
+    wide = flat.data.dtype if flat.data.dtype == np.float64 else FLOAT32
+    return zeros(flat.data.shape, wide, flat.data)

@@ -4,11 +4,12 @@ import numpy as np
 
 from pyllm import ops
 from pyllm.autograd import Array, Tensor, record
-from pyllm.autograd.arrays import FLOAT32, cast, empty
+from pyllm.autograd.arrays import FLOAT32, beside, cast, empty, packed
 
 
 def embedding(ids: Array, weight: Tensor, *, padding_idx: int | None = None) -> Tensor:
     """Rows of `weight`; that of `padding_idx` gets no gradient. See `ops.embedding`."""
+    ids = beside(ids, weight.data)
     return record(
         "embedding",
         ops.embedding(ids, weight.data),
@@ -20,6 +21,7 @@ def embedding(ids: Array, weight: Tensor, *, padding_idx: int | None = None) -> 
 def embedding_sum(ids: Array, weight: Tensor, positions: Array, position_weight: Tensor) -> Tensor:
     """weight[ids] + position_weight[positions]; positions broadcast to the shape of ids."""
     positions = np.broadcast_to(positions, np.shape(ids))
+    ids, positions = beside(ids, weight.data), beside(positions, weight.data)
     y = ops.embedding(ids, weight.data)
     y += ops.embedding(positions, position_weight.data)
 
@@ -38,9 +40,9 @@ def _scatter(
     """
     if not weight.requires_grad:
         return None
-    grad, entries = np.ascontiguousarray(grad), weight.shape[0]
+    grad, entries = packed(grad), weight.shape[0]
     if grad.dtype.itemsize == 2:
-        wide = empty(weight.shape, FLOAT32)
+        wide = empty(weight.shape, FLOAT32, grad)
         ops.embedding_backward(grad, ids, entries, padding_idx=padding_idx, out=wide)
         return cast(wide, weight.dtype)
     buffer, add = (None, False) if weight.hooks else weight.take_buffer()

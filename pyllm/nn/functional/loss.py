@@ -6,6 +6,7 @@ import numpy as np
 
 from pyllm import ops
 from pyllm.autograd import Array, Tensor, is_recording, record
+from pyllm.autograd.arrays import beside
 from pyllm.nn.functional.linear import linear
 from pyllm.ops.cross_entropy import Reduction
 
@@ -29,6 +30,7 @@ def cross_entropy(
         "reduction": reduction,
     }
     data = logits.data
+    targets = beside(targets, data)
     loss, lse = ops.cross_entropy(data, targets, return_lse=True, **options)
     return record(
         "cross_entropy",
@@ -63,6 +65,7 @@ def linear_cross_entropy(
         "z_loss": z_loss,
         "reduction": reduction,
     }
+    targets = beside(targets, hidden.data)
     parameters = (hidden, weight) if bias is None else (hidden, weight, bias)
     recording = is_recording() and any(t.requires_grad for t in parameters)
     if recording and reduction == "none":
