@@ -2,11 +2,15 @@
 
     python scripts/benchmark_table.py benchmarks/results/ops-2-threads-avx512.json ...
 
-A row a case, a column a file: how many times longer PyTorch takes, and the share of the machine's
-limit that pyllm reaches. What stands between the two markers in README.md is replaced.
+A row a case, a column a machine setting (threads, instruction set): how many times longer the
+fastest peer takes, and the share of the machine's limit that pyllm reaches. What stands between
+the two markers in README.md is replaced. `--skip REGEX` leaves out the cases whose names it
+matches.
 """
 
+import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +21,7 @@ def cell(row: dict | None) -> str:
     """`2.1x, 84 %`, or what of it there is."""
     if row is None:
         return ""
-    ratio = next(iter(row["ratio"].values()), None)
+    ratio = min(row["ratio"].values(), default=None)  # the fastest peer's
     parts = [f"{ratio:.2f}x"] if ratio is not None else []
     if row["share"] is not None:
         parts.append(f"{row['share']:.0%}")
@@ -29,31 +33,44 @@ def title(machine: dict) -> str:
     return f"{threads} thread{'s' * (threads > 1)}, {machine['isa']}"
 
 
-def table(records: list[dict]) -> str:
+def table(records: list[dict], skip: str | None) -> str:
     """Markdown. Cases in the order of the first file that has them."""
-    names = list(dict.fromkeys(row["name"] for record in records for row in record["rows"]))
-    by_name = [{row["name"]: row for row in record["rows"]} for record in records]
-    titles = [title(record["machine"]) for record in records]
+    columns: dict[str, dict[str, dict]] = {}
+    for record in records:
+        rows = columns.setdefault(title(record["machine"]), {})
+        rows.update((row["name"], row) for row in record["rows"])
+    names = [
+        name
+        for name in dict.fromkeys(name for rows in columns.values() for name in rows)
+        if skip is None or not re.search(skip, name)
+    ]
     lines = [
-        f"| | {' | '.join(titles)} |",
-        f"|---{'|---:' * len(titles)}|",
-        *(f"| {name} | {' | '.join(cell(rows.get(name)) for rows in by_name)} |" for name in names),
+        f"| | {' | '.join(columns)} |",
+        f"|---{'|---:' * len(columns)}|",
+        *(
+            f"| {name} | {' | '.join(cell(rows.get(name)) for rows in columns.values())} |"
+            for name in names
+        ),
     ]
     machines = sorted({f"{r['machine']['cpu']}, PyTorch {r['machine']['torch']}" for r in records})
     return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}."])
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit(f"usage: {sys.argv[0]} RESULTS.json ...")
-    records = [json.loads(Path(path).read_text()) for path in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description="Write the benchmark table of README.md.")
+    parser.add_argument(
+        "results", nargs="+", type=Path, help="files that `pyllm bench --json` made"
+    )
+    parser.add_argument("--skip", metavar="REGEX", help="leave out the cases that this matches")
+    arguments = parser.parse_args()
+    records = [json.loads(path.read_text()) for path in arguments.results]
     readme = Path(__file__).parent.parent / "README.md"
     text = readme.read_text()
     if START not in text or END not in text:
         sys.exit(f"README.md: expected the lines {START!r} and {END!r}")
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{START}\n{table(records)}\n{END}{after}")
+    readme.write_text(f"{before}{START}\n{table(records, arguments.skip)}\n{END}{after}")
 
 
 if __name__ == "__main__":
