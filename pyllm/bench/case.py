@@ -74,8 +74,17 @@ def case_folder() -> Path:
     return shipped if shipped.is_dir() else here.parent.parent / "benchmarks"
 
 
-def load_cases(suites: tuple[str, ...] = SUITES, match: str = "") -> list[Case]:
-    """The cases of some suites whose names contain `match` (case does not matter)."""
+def load_cases(
+    suites: tuple[str, ...] = SUITES,
+    match: str = "",
+    leave_out: Callable[[str, ModuleNotFoundError], object] | None = None,
+) -> list[Case]:
+    """The cases of some suites whose names contain `match` (case does not matter).
+
+    Args:
+        leave_out: told the name of a file of cases whose peer is not installed, which is then left
+            out. Default: the error is raised.
+    """
     folder = case_folder()
     on_device = set(suites) <= set(DEVICE_SUITES)
     for path in sorted((folder / "gpu" if on_device else folder).glob("bench_*.py")):
@@ -87,7 +96,13 @@ def load_cases(suites: tuple[str, ...] = SUITES, match: str = "") -> list[Case]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ModuleNotFoundError as missing:
+            del sys.modules[name]
+            if leave_out is None or (missing.name or "").partition(".")[0] == "pyllm":
+                raise
+            leave_out(path.name, missing)
     return [
         case
         for suite in suites

@@ -12,7 +12,12 @@ TINY = (
     ("package", "arguments", "status", "message"),
     [
         ("matplotlib", ("train", "--data", "play.txt", *TINY), 0, "'pyllm[viz]'"),
-        ("torch", ("bench", "--match", "softmax 2x4"), 1, "need torch: pip install 'pyllm[bench]'"),
+        (
+            "torch",
+            ("bench", "--match", "softmax 2x4"),
+            1,
+            "bench_softmax.py is left out, it needs torch: pip install 'pyllm[bench]'",
+        ),
     ],
 )
 def test_the_extra_is_named(pyllm, tmp_path, monkeypatch, package, arguments, status, message):
