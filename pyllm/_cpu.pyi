@@ -283,6 +283,17 @@ def embedding_backward(
 ) -> typing.Any: ...
 def empty_cache() -> None: ...
 def empty_like(like: typing.Any, shape: collections.abc.Sequence[int]) -> typing.Any: ...
+def forest_partial_dependence(
+    forest: PackedForest,
+    left_share: typing.Any,
+    known: typing.Any,
+    X: typing.Any,
+    indices: typing.Any = None,
+    indptr: typing.Any = None,
+    absent: float = 0.0,
+    *,
+    round_up: bool,
+) -> typing.Any: ...
 def forest_predict(
     forest: PackedForest,
     X: typing.Any,

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "cpu/trees/partial_dependence.h"
 #include "cpu/trees/predict.h"
 #include "cpu/trees/shap.h"
 
@@ -137,6 +138,20 @@ py::object predict(const PackedForest& forest, py::handle x, py::handle indices,
   return result.object;
 }
 
+// Shares by node of ForestArrays as shares by packed node.
+std::vector<double> pack_shares(const PackedForest& forest, py::handle left_share) {
+  const Input share(left_share, "left_share");
+  const double* given = read<double>(share, DType::f64, forest.n_source_nodes);
+  std::vector<double> packed(forest.original.size());
+  for (size_t t = 0; t < forest.trees.size(); ++t) {
+    const size_t end = t + 1 < forest.trees.size() ? forest.trees[t + 1].first : packed.size();
+    for (size_t i = forest.trees[t].first; i < end; ++i) {
+      if (forest.original[i] >= 0) packed[i] = given[forest.trees[t].source + forest.original[i]];
+    }
+  }
+  return packed;
+}
+
 // Trees deeper than this are not explained: time and memory grow with the square of the depth.
 constexpr int32_t kMaxShapDepth = 1024;
 
@@ -153,8 +168,8 @@ py::object shap(const PackedForest& forest, py::handle left_share, py::handle x,
                           " are too deep to explain, at most " + std::to_string(kMaxShapDepth));
   }
   args.max_depth = forest.max_depth;
-  const Input share(left_share, "left_share");
-  const double* given = read<double>(share, DType::f64, forest.n_source_nodes);
+  const std::vector<double> share = pack_shares(forest, left_share);
+  args.left_share = share.data();
   const int64_t columns = forest.n_features + 1;
   std::vector<int64_t> shape{args.rows.rows, forest.n_outputs, columns};
   if (interactions) shape.push_back(columns);
@@ -165,15 +180,28 @@ py::object shap(const PackedForest& forest, py::handle left_share, py::handle x,
   args.out = result.view.as<double>();
   const py::gil_scoped_release release;
   std::fill_n(args.out, result.view.size(), 0.0);
-  std::vector<double> packed(forest.original.size());
-  for (size_t t = 0; t < forest.trees.size(); ++t) {
-    const size_t end = t + 1 < forest.trees.size() ? forest.trees[t + 1].first : packed.size();
-    for (size_t i = forest.trees[t].first; i < end; ++i) {
-      if (forest.original[i] >= 0) packed[i] = given[forest.trees[t].source + forest.original[i]];
-    }
-  }
-  args.left_share = packed.data();
   forest_shap(args);
+  return result.object;
+}
+
+py::object partial_dependence(const PackedForest& forest, py::handle left_share, py::handle known,
+                              py::handle x, py::handle indices, py::handle indptr, double absent,
+                              bool round_up) {
+  const RowInputs in{Input(x, "X"), optional_input(indices, "indices"),
+                     optional_input(indptr, "indptr")};
+  const Input flags(known, "known");
+  PartialDependenceArgs args;
+  args.forest = &forest;
+  args.rows = read_rows(forest, in, absent, round_up);
+  args.known = read<bool>(flags, DType::boolean, forest.n_features);
+  const std::vector<double> share = pack_shares(forest, left_share);
+  args.left_share = share.data();
+  const Output result =
+      make_output(in.x, std::vector{args.rows.rows, forest.n_outputs}, DType::f64);
+  args.out = result.view.as<double>();
+  const py::gil_scoped_release release;
+  std::fill_n(args.out, result.view.size(), 0.0);
+  forest_partial_dependence(args);
   return result.object;
 }
 
@@ -194,6 +222,9 @@ void bind_forest(py::module_& m) {
   m.def("forest_shap", &shap, py::arg("forest"), py::arg("left_share"), py::arg("X"),
         py::arg("indices") = none, py::arg("indptr") = none, py::arg("absent") = 0.0, py::kw_only(),
         py::arg("round_up"), py::arg("interactions") = false);
+  m.def("forest_partial_dependence", &partial_dependence, py::arg("forest"), py::arg("left_share"),
+        py::arg("known"), py::arg("X"), py::arg("indices") = none, py::arg("indptr") = none,
+        py::arg("absent") = 0.0, py::kw_only(), py::arg("round_up"));
 }
 
 }  // namespace pyllm::bind

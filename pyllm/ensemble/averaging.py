@@ -25,7 +25,8 @@ from sklearn.utils.validation import (
 
 from pyllm import _cpu
 from pyllm.ensemble.boosting import keep_weighted
-from pyllm.ensemble.learner import TreeEstimator, draw_seed, read_weight, threads
+from pyllm.ensemble.explain import ExplainedTrees
+from pyllm.ensemble.learner import draw_seed, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
@@ -34,7 +35,7 @@ from pyllm.trees.tree import Tree
 FloatArray = NDArray[np.float64]
 
 
-class AveragedTrees(TreeEstimator):
+class AveragedTrees(ExplainedTrees):
     """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
 
     max_depth: int | None
@@ -130,7 +131,7 @@ class AveragedTrees(TreeEstimator):
             base_score=0.0,
             tree_output=np.full(len(trees), -1 if outputs > 1 else 0),
             average=True,
-            feature_names=_names(self),
+            feature_names=self._names(),
         )
         if sums is not None:
             self._out_of_bag(columns, weight, sums, votes)
@@ -206,11 +207,6 @@ def _set_means(
 
 def _tree_seed(seed: int, tree: int) -> int:
     return int(np.random.Philox(key=[seed, 4], counter=[0, 0, 0, tree]).random_raw())
-
-
-def _names(estimator: Any) -> list[str] | None:
-    names = getattr(estimator, "feature_names_in_", None)
-    return None if names is None else [str(name) for name in names]
 
 
 def feature_share(max_features: Any, n_features: int) -> float:

@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from pyllm.ensemble.learner import TreeEstimator, draw_seed, threads
+from pyllm.ensemble.explain import ExplainedTrees
+from pyllm.ensemble.learner import draw_seed, threads
 from pyllm.ensemble.tables import Categorical
 from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import FloatArray, Labels, Objective
+from pyllm.trees.plot import plot_metrics
 from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
 
 RandomState = int | np.random.RandomState | None
 
 
-class GradientBoosting(TreeEstimator):
+class GradientBoosting(ExplainedTrees):
     """Base of the gradient boosting estimators, with the parameters that they all take.
 
     Parameters
@@ -210,6 +212,11 @@ class GradientBoosting(TreeEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    def plot_metrics(self, metric: str | None = None, *, axes: Any = None) -> Any:
+        """Learning curves of the eval sets (`pyllm.trees.plot_metrics`)."""
+        check_is_fitted(self)
+        return plot_metrics(self.evals_result_, metric, best=self.n_iter_, axes=axes)
+
     def _boost(
         self,
         X: Any,
@@ -236,6 +243,7 @@ class GradientBoosting(TreeEstimator):
                 max_bin=self.max_bin,
                 categorical=sorted(self._encoding.categories),
                 weight=labels.row_weight,
+                feature_names=self._names(),
             ),
             labels,
             objective,

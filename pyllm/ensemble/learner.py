@@ -1,4 +1,4 @@
-"""What all tree estimators share: reading X, y and weights; threads; explaining the forest."""
+"""What all tree estimators share: reading X and weights, seeds, threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,13 +104,7 @@ class TreeEstimator(BaseEstimator):
         with threads(self.n_jobs):
             return self.forest_.leaves(self._read(X, fitting=False))
 
-    @property
-    def feature_importances_(self) -> NDArray[np.float64]:
-        """(n_features,): the gain of the splits on each feature, scaled to sum to 1."""
-        check_is_fitted(self)
-        forest = self.forest_
-        split = forest.feature >= 0
-        gain = np.zeros(self.n_features_in_)
-        np.add.at(gain, forest.feature[split], forest.gain[split])
-        total = gain.sum()
-        return gain / total if total > 0 else gain
+    def _names(self) -> list[str] | None:
+        """Of the features, where X had some and they differ."""
+        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        return names if names and len(set(names)) == len(names) else None

@@ -1,5 +1,6 @@
-"""SHAP values: what each feature adds to a row's margin (Lundberg, Erion and Lee 2018)."""
+"""SHAP values and partial dependence: walks down the trees in the shares of their training rows."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 def shap(
     forest: "Forest", X: Dense | Sparse, weight: str | None, *, interactions: bool
 ) -> np.ndarray:
-    """(rows, outputs, features + 1), or with interactions (..., features + 1, features + 1)."""
+    """What each feature adds to a row's margin (Lundberg, Erion and Lee 2018):
+    (rows, outputs, features + 1), or with interactions (..., features + 1, features + 1)."""
     result = _cpu.forest_shap(
         left_share=_left_share(forest, weight),
         interactions=interactions,
@@ -26,6 +28,45 @@ def shap(
         result /= trees.reshape((-1,) + (1,) * (result.ndim - 2))
     expectation = result[..., -1, -1] if interactions else result[..., -1]
     expectation += forest.base_score
+    return result
+
+
+def partial_dependence(
+    forest: "Forest", features: Sequence[int], points: np.ndarray, weight: str | None
+) -> np.ndarray:
+    """(points, outputs): the mean margin where only `features` are known (Friedman 2001)."""
+    known = [int(f) for f in features]
+    outside = [f for f in known if not 0 <= f < forest.n_features]
+    if outside or len(set(known)) < len(known):
+        raise ValueError(
+            f"features: expected different ones of 0 to {forest.n_features - 1}, got {known}"
+        )
+    at = np.asarray(points)
+    at = at[:, np.newaxis] if at.ndim == 1 and len(known) == 1 else at
+    if at.ndim != 2 or at.shape[1] != len(known) or at.dtype.kind not in "biuf":
+        raise ValueError(
+            f"points: expected numbers of shape (points, {len(known)}), got shape {at.shape} of "
+            f"{at.dtype}"
+        )
+    order = np.argsort(known)
+    mask = np.zeros(forest.n_features, np.bool_)
+    mask[known] = True
+    # Rows that hold the known features only: the others are never looked at.
+    rows = Sparse(
+        np.ascontiguousarray(at[:, order], np.float64).ravel(),
+        np.tile(np.asarray(known, np.int64)[order], len(at)),
+        np.arange(len(at) + 1, dtype=np.int64) * len(known),
+        0.0,
+    )
+    result = _cpu.forest_partial_dependence(
+        left_share=_left_share(forest, weight),
+        known=mask,
+        **rows.arguments(),
+        **forest.traversal.of(forest, rows.dtype),
+    )
+    if forest.average:
+        result /= forest.trees_of_outputs(range(forest.n_trees))
+    result += forest.base_score
     return result
 
 

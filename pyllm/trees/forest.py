@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyllm.trees.dump import dump, to_columns
-from pyllm.trees.explain import shap
+from pyllm.trees.explain import partial_dependence, shap
 from pyllm.trees.importance import importance
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
@@ -314,6 +314,30 @@ class Forest:
         """
         matrix = read_matrix(X, self.n_features, absent=absent)
         return shap(self, matrix, weight, interactions=interactions)
+
+    def partial_dependence(
+        self, features: int | Sequence[int], points: Any, *, weight: str | None = None
+    ) -> np.ndarray:
+        """The mean margin where some features are known, as exactly as the trees know it.
+
+        Friedman 2001, "Greedy function approximation: a gradient boosting machine", section 8.2:
+        where a tree splits on another feature, both sides count, in the shares of the training
+        weight. No rows are needed, and nothing is sampled.
+
+        Args:
+            features: the known features; none gives the expected margin.
+            points: (n_points, n_known), or (n_points,) of one feature: their values. NaN is
+                missing.
+            weight: as in `shap`.
+
+        Returns:
+            (n_points, n_outputs) float64.
+
+        Raises:
+            ValueError: features that are not there or not different, points of another shape.
+        """
+        known = [features] if isinstance(features, (int, np.integer)) else list(features)
+        return partial_dependence(self, known, points, weight)
 
     def importance(self, kind: str = "gain") -> np.ndarray:
         """(n_features,) float64: what the splits on each feature say about it.

@@ -37,6 +37,44 @@ def plot_importance(
     return axes
 
 
+def plot_metrics(
+    history: dict[str, dict[str, list[float]]],
+    metric: str | None = None,
+    *,
+    best: int | None = None,
+    axes: Any = None,
+) -> Any:
+    """Learning curves: a metric after each round, a line for each eval set.
+
+    Args:
+        history: values by eval set and metric, as `Boosted.history` or `evals_result_`.
+        metric: which one; default: the first.
+        best: a round to mark, counted from 1.
+
+    Raises:
+        ValueError: there are no eval sets, or none has this metric.
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    names = list(dict.fromkeys(name for values in history.values() for name in values))
+    if not names:
+        raise ValueError("history: nothing was measured; fit with an eval set")
+    metric = names[0] if metric is None else metric
+    if metric not in names:
+        raise ValueError(f"metric: expected one of {', '.join(names)}, got {metric!r}")
+    axes = _axes(axes, (7, 4))
+    rounds = 0
+    for eval_set, values in history.items():
+        if metric in values:
+            rounds = max(rounds, len(values[metric]))
+            axes.plot(np.arange(1, len(values[metric]) + 1), values[metric], label=eval_set)
+    if best is not None and best < rounds:
+        axes.axvline(best, color="#888888", linestyle=":", linewidth=1, label=f"round {best}")
+    axes.set(xlabel="round", ylabel=metric, title="Learning curve")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return axes
+
+
 def plot_tree(forest: "Forest", tree: int = 0, *, axes: Any = None) -> Any:
     """One tree, the root on top, the branch for which the condition holds on the left. Dashed
     lines are where missing values go.
