@@ -20,12 +20,10 @@ from sklearn.ensemble import (
 
 from pyllm.ensemble.adaboost import AdaBoostClassifier, AdaBoostRegressor
 from pyllm.ensemble.bagging import BaggingClassifier, BaggingRegressor
+from pyllm.ensemble.boosting_classifier import GradientBoostingClassifier
+from pyllm.ensemble.boosting_ranker import GradientBoostingRanker
+from pyllm.ensemble.boosting_regressor import GradientBoostingRegressor
 from pyllm.ensemble.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
-from pyllm.ensemble.gradient_boosting import (
-    GradientBoostingClassifier,
-    GradientBoostingRanker,
-    GradientBoostingRegressor,
-)
 from pyllm.ensemble.random_forest import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
