@@ -54,6 +54,20 @@ def to_device(array: np.ndarray, device: int = 0) -> Any:
     return module.to_device(array, device)
 
 
+def require_device(device: str) -> None:
+    """Raises: ValueError: not "cpu", "cuda" or "cuda:N", or this machine has no such device."""
+    kind, _, number = device.partition(":")
+    if device == "cpu":
+        return
+    if kind != "cuda" or not (number.isdigit() or device == "cuda"):
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    module = extension()
+    count = 0 if module is None else module.device_count()
+    if int(number or 0) >= count:
+        why = f"there are {count}" if count else describe().removeprefix("no: ")
+        raise ValueError(f"device: {device} cannot be used: {why}")
+
+
 def move(array: Any, device: str) -> Any:
     """An array of the CPU or of a device where `device` says: "cpu", "cuda" or "cuda:N".
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import safe_open, save_file
 
+from pyllm import cuda
 from pyllm.files import write_atomically
 
 WEIGHTS = "model.safetensors"
@@ -56,7 +57,8 @@ def save_weights(parameters: Mapping[str, npt.NDArray], folder: Path) -> None:
     tensors = {}
     for name, array in parameters.items():
         theirs, transposed = their_name(name)
-        tensors[theirs] = np.ascontiguousarray(array.T if transposed else array)
+        host = cuda.move(array, "cpu")
+        tensors[theirs] = np.ascontiguousarray(host.T if transposed else host)
     write_atomically(
         folder / WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"})
     )

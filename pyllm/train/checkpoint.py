@@ -22,6 +22,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import safe_open, save_file
 
+from pyllm.device_array import is_on_device
 from pyllm.files import remove_leftovers
 
 _NAME = re.compile(r"checkpoint-(\d{8})")
@@ -87,6 +88,8 @@ def find_model(path: Path) -> Path:
 
 
 def _detach(node: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if is_on_device(node):
+        node = node.numpy()
     if isinstance(node, np.ndarray):
         arrays[str(len(arrays))] = np.ascontiguousarray(node)
         return {"$array": len(arrays) - 1}

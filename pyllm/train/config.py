@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pyllm import cuda
 from pyllm.files import write_text
 
 if sys.version_info >= (3, 11):
@@ -95,6 +96,7 @@ class TrainConfig:
         1.0, "Optimization", "Greatest global norm of the gradient; 0 for no clipping."
     )
     seed: int = _setting(0, "Optimization", "Of initial weights, batch order and dropout.")
+    device: str = _setting("cpu", "Optimization", "Where to train: cpu, cuda or cuda:N.")
     threads: int | None = _setting(None, "Optimization", "CPU threads. Default: all.")
 
     log_every: int = _setting(10, "Reports", "Steps between lines of metrics.jsonl.")
@@ -111,7 +113,7 @@ class TrainConfig:
         return Path(self.out)
 
     def check(self) -> None:
-        """Raise a ValueError for the first field whose value makes no sense."""
+        """Raise a ValueError for the first field whose value makes no sense here."""
         positive = (
             "steps",
             "batch_size",
@@ -154,6 +156,7 @@ class TrainConfig:
             self._require(
                 name, lambda v, a=allowed: v in a, f"one of {', '.join(map(str, allowed))}"
             )
+        cuda.require_device(self.device)
         if not self.prompt and self.sample_tokens:
             raise ValueError("prompt: expected some text to start the sample from, got ''")
 

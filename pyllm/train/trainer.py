@@ -23,11 +23,13 @@ from types import FrameType
 from typing import Any
 
 import pyllm
+from pyllm import nn
 from pyllm.autograd import no_grad
 from pyllm.data import BatchSampler, TokenFile
 from pyllm.data.sampler import validation_batches
 from pyllm.files import atomic_folder
 from pyllm.generation import SamplingConfig, generate
+from pyllm.models import GPT
 from pyllm.train import checkpoint
 from pyllm.train.callbacks import Callback, EvaluationMetrics, MetricsFile, StepMetrics
 from pyllm.train.config import TrainConfig
@@ -71,6 +73,7 @@ class Trainer:
         pyllm.seed(config.seed)
         self.tokenizer, token_folder = open_data(config, self.folder)
         self.model = build_model(config, self.tokenizer)
+        self.model.to(config.device)
         self.optimizer = make_optimizer(self.model, config)
         self._schedule = make_schedule(config)
         length = self.model.config.n_positions
@@ -179,9 +182,14 @@ class Trainer:
 
     def sample(self, prompt: str = "\n", tokens: int = 200, **sampling: Any) -> str:
         """Text that the model writes after `prompt`; keywords as in `SamplingConfig`."""
-        self.model.eval()
+        model = self.model
+        if self.config.device != "cpu":  # whose caches generation works with
+            with nn.init.skip_init():
+                model = GPT(model.config, dtype=self.config.dtype)
+            model.load_state_dict({k: v.numpy() for k, v in self.model.named_parameters()})
+        model.eval()
         settings = SamplingConfig(**{"temperature": 0.8, "top_p": 0.95, **sampling})
-        return generate(self.model, self.tokenizer, [prompt], tokens, settings)[0]
+        return generate(model, self.tokenizer, [prompt], tokens, settings)[0]
 
     def save(self) -> Path:
         """Write a checkpoint of the current step, then delete those that are too old."""
