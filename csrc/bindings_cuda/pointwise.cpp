@@ -116,18 +116,6 @@ void copy_to(py::handle to_object, py::handle from_object) {
   call.finish();
 }
 
-// Elements of x where the mask holds, 0 elsewhere; the mask is broadcast.
-py::object masked(py::handle x_object, py::handle mask_object) {
-  Call call(x_object, "x");
-  const Input x(call, x_object, "x"), mask(call, mask_object, "mask");
-  mask.require_dtype({DType::boolean});
-  const Array chosen = bind::broadcast(mask, x.shape());
-  const Output y = Output::like(call, x);
-  call.copy(x.view(), y.view(), &chosen);
-  call.finish();
-  return y.object();
-}
-
 // An array on the device, and in the order of work, of another; its content is undefined.
 py::object empty_like(py::handle like_object, const std::vector<int64_t>& shape,
                       const py::object& dtype_object) {
@@ -154,7 +142,6 @@ void bind_pointwise(py::module_& m) {
   m.def("pointwise_binary", &binary, py::arg("op"), py::arg("a"), py::arg("b"),
         py::arg("out") = py::none());
   m.def("copy_to", &copy_to, py::arg("to"), py::arg("source"));
-  m.def("masked", &masked, py::arg("x"), py::arg("mask"));
   m.def("empty_like", &empty_like, py::arg("like"), py::arg("shape"),
         py::arg("dtype") = py::none());
 }

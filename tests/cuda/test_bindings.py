@@ -63,6 +63,12 @@ def test_arrays_go_there_and_back(module, rng):
         cuda.to_device(np.arange(24.0)).as_strided((5,), (6,))
     with pytest.raises(ValueError, match="reaches past"):
         cuda.to_device(np.arange(24.0)).as_strided((5,), (-1,), 3)
+    part = strided.as_strided((2, 2), (-1, 12), 1)
+    np.testing.assert_array_equal(part.numpy(), [[3, 15], [2, 14]])
+    with pytest.raises(ValueError, match="reaches past"):
+        strided.as_strided((2,), (1,), 20)
+    with pytest.raises(ValueError, match="reaches past"):
+        strided.as_strided((2,), (-1,), 0)
 
 
 def test_results_are_of_the_callers_kind(module, x):
