@@ -1,4 +1,5 @@
 #include "bindings_cuda/activation_arguments.h"
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 
@@ -23,7 +24,7 @@ py::object forward(int32_t kind, py::handle x_object, py::handle bias_object, py
   args.bias = bias.data();
   args.rows = from.rows, args.n = from.n;
   args.kind = kind, args.dtype = code_of(x->dtype);
-  call.launch(&pyllm_cuda_activation_forward, args);
+  embedded::launch(call, &embedded::activation_forward, &pyllm_cuda_activation_forward, args);
   to.finish(call);
   call.finish();
   return y.object();
@@ -54,7 +55,7 @@ py::object backward(int32_t kind, py::handle dy_object, py::handle x_object, py:
     args.partial_rows = partial_rows(call, from.rows);
     args.partial = call.workspace_of<float>(args.partial_rows * from.n);
   }
-  call.launch(&pyllm_cuda_activation_backward, args);
+  embedded::launch(call, &embedded::activation_backward, &pyllm_cuda_activation_backward, args);
   to.finish(call);
   call.finish();
   if (!bias) return dx.object();

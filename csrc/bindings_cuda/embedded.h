@@ -84,6 +84,9 @@ void launch(Call& call, bool (*triton)(const Args&, cudaStream_t),
 bool softmax_forward(const ::SoftmaxForward&, cudaStream_t);
 bool softmax_backward(const ::SoftmaxBackward&, cudaStream_t);
 bool norm_forward(const ::NormForward&, cudaStream_t);
+bool activation_forward(const ::ActivationForward&, cudaStream_t);
+bool activation_backward(const ::ActivationBackward&, cudaStream_t);
+bool glu_forward(const ::GluForward&, cudaStream_t);
 bool adamw_step(const ::AdamWStep&, cudaStream_t);
 bool sgd_step(const ::SgdStep&, cudaStream_t);
 bool lion_step(const ::LionStep&, cudaStream_t);

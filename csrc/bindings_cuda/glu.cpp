@@ -1,4 +1,5 @@
 #include "bindings_cuda/activation_arguments.h"
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 
@@ -29,7 +30,7 @@ py::object glu(int32_t kind, py::handle gate_object, py::handle up_object,
   args.gate_bias = gate_bias.data(), args.up_bias = up_bias.data();
   args.rows = gates.rows, args.n = gates.n;
   args.kind = kind, args.dtype = code_of(gate->dtype);
-  call.launch(&pyllm_cuda_glu_forward, args);
+  embedded::launch(call, &embedded::glu_forward, &pyllm_cuda_glu_forward, args);
   to.finish(call);
   call.finish();
   return y.object();

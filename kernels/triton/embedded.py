@@ -7,6 +7,9 @@ left to the CUDA kernels.
 
 from dataclasses import replace
 
+from pyllm.kernels.triton.activation import BACKWARD as ACTIVATION_BACKWARD
+from pyllm.kernels.triton.activation import FORWARD as ACTIVATION_FORWARD
+from pyllm.kernels.triton.activation import GLU_FORWARD
 from pyllm.kernels.triton.norm import FORWARD as NORM_FORWARD
 from pyllm.kernels.triton.optim import ADAM, LION, SGD
 from pyllm.kernels.triton.softmax import BACKWARD as SOFTMAX_BACKWARD
@@ -56,6 +59,23 @@ def _norm(storage):
                                          floats=("eps",), unused=unused)  # fmt: skip
 
 
+def _activation(storage):
+    arrays = dict.fromkeys(("x", "bias", "y", "dy", "dx", "gate", "up"), "storage")
+    common = {"storage": storage, "any_integer": ("M", "each")}
+    for kind in ("relu", "gelu", "gelu_tanh", "silu"):
+        for biased in (False, True):
+            options = {"KIND": kind, "BIAS": biased, "C": 256 if biased else 1024}
+            yield Specialisation("activation", ACTIVATION_FORWARD, arrays, options=options,
+                                 unused=() if biased else ("bias",), **common)  # fmt: skip
+        options = {"KIND": kind, "BIAS": False, "C": 1024}
+        yield Specialisation("activation", ACTIVATION_BACKWARD, arrays, options=options,
+                             unused=("bias", "dbias"), **common)  # fmt: skip
+        if kind != "relu":
+            options = {"KIND": kind, "GATE_BIAS": False, "UP_BIAS": False, "C": 1024}
+            yield Specialisation("activation", GLU_FORWARD, arrays, options=options,
+                                 unused=("gate_bias", "up_bias"), **common)  # fmt: skip
+
+
 def _optim(storage):
     pointers = {"param": "storage", "grad": "storage"}
     states = ("exp_avg", "exp_avg_sq", "largest", "buffer", "master")
@@ -80,7 +100,7 @@ def _optim(storage):
 def embedded():
     """All of them, the first that suits a launch first."""
     for storage in STORAGE:
-        for family in (_softmax, _norm, _optim):
+        for family in (_softmax, _norm, _activation, _optim):
             for s in family(storage):
                 yield s
                 if s.tuned in (ADAM, SGD, LION) and storage != "fp32":  # gradients kept in float32

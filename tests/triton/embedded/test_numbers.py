@@ -71,6 +71,28 @@ def test_norms(driver, draw, dtype, n, statistics, residual):
     assert len(driver.launched) == 2
 
 
+ACTIVATIONS = [
+    (ops.relu, ops.relu_backward, {}),
+    (ops.gelu, ops.gelu_backward, {}),
+    (ops.gelu, ops.gelu_backward, {"approximate": "tanh"}),
+    (ops.silu, ops.silu_backward, {}),
+]
+UNITS = [(ops.swiglu, {}), (ops.geglu, {}), (ops.geglu, {"approximate": "tanh"})]
+
+
+@pytest.mark.parametrize("shape", [(3, 48), (5, 1040)])
+def test_activations(driver, draw, dtype, shape):
+    x, dy = draw(*shape, dtype=dtype), draw(*shape, dtype=dtype)
+    bias = cuda.to_device(draw(shape[-1], dtype=dtype))
+    for forward, backward, options in ACTIVATIONS:
+        close(*both(driver, forward, x, **options), dtype)
+        close(*both(driver, forward, x, bias=bias, **options), dtype)
+        close(*both(driver, backward, dy, x, **options), dtype)
+    for forward, options in UNITS:
+        close(*both(driver, forward, dy, x, **options), dtype)
+    assert len(driver.launched) == 15
+
+
 def steps(draw, dtype, grad_dtype, master, n=2064):
     """Named calls of each optimizer on fresh buffers: (op, buffers, options)."""
     state = lambda: np.abs(draw(n))  # noqa: E731
@@ -125,6 +147,12 @@ def test_every_kernel_is_launched_by_something(driver, draw):
                 options = {"return_stats": statistics, "residual": residual}
                 ops.layer_norm(x, weight, weight, **options)
                 ops.rms_norm(x, weight, **options)
+        x = cuda.to_device(draw(2, 16, dtype=dtype))
+        bias = cuda.to_device(draw(16, dtype=dtype))
+        for forward, backward, options in ACTIVATIONS:
+            forward(x, **options), forward(x, bias=bias, **options), backward(x, x, **options)
+        for forward, options in UNITS:
+            forward(x, x, **options)
     for case in optimizer_cases():
         for op, buffers, options in steps(draw, *case, n=16):
             op(**{name: cuda.to_device(a) for name, a in buffers.items()}, **options)
