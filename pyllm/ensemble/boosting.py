@@ -15,7 +15,7 @@ from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.metric import Metric, make_metric
-from pyllm.trees.objective import FloatArray, Labels, Objective
+from pyllm.trees.objective import FloatArray, Labels, Link, Objective, link_of
 from pyllm.trees.plot import plot_metrics
 from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
 
@@ -301,6 +301,9 @@ class GradientBoosting(ExplainedTrees):
         if unknown:
             raise ValueError(f"monotonic_cst: X has no feature {sorted(unknown)[0]!r}")
         return [given.get(name, 0) for name in names]
+
+    def _link(self) -> Link:
+        return link_of(self.objective_)
 
     def _metrics(self, objective: Objective) -> list[Metric]:
         given = self.metric

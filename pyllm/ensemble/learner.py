@@ -14,6 +14,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from pyllm import _cpu
 from pyllm.ensemble.tables import Encoding, library_of
 from pyllm.trees.forest import Forest
+from pyllm.trees.objective import Link
+from pyllm.trees.onnx_export import to_onnx
 
 
 @contextmanager
@@ -103,6 +105,31 @@ class TreeEstimator(BaseEstimator):
         check_is_fitted(self)
         with threads(self.n_jobs):
             return self.forest_.leaves(self._read(X, fitting=False))
+
+    def to_onnx(self, *, dtype: Any = np.float64) -> Any:
+        """The fitted model as an ONNX model (see `Forest.to_onnx`).
+
+        Its input is "X", (rows, n_features) of `dtype`. Classifiers have the outputs "label" (int64
+        or strings) and "probabilities", others "prediction" of shape (rows, n_outputs).
+
+        Raises:
+            ValueError: categories that are not the numbers 0, 1, ...: ONNX models take numbers; or
+                a loss whose response has no name; or as `Forest.to_onnx`.
+            ImportError: the package onnx is not installed (extra `onnx`).
+        """
+        check_is_fitted(self)
+        for feature, categories in self._encoding.categories.items():
+            if categories != list(range(len(categories))):
+                raise ValueError(
+                    f"X: feature {feature} has categories that are not 0, 1, ...; encode them "
+                    "before fitting to export the model"
+                )
+        classes = getattr(self, "classes_", None)
+        return to_onnx(self.forest_, dtype=dtype, link=self._link(), classes=classes)
+
+    def _link(self) -> Link:
+        """What makes a prediction of a margin."""
+        return "identity"
 
     def _names(self) -> list[str] | None:
         """Of the features, where X had some and they differ."""

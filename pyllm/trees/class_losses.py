@@ -40,6 +40,7 @@ class Softmax(ClassLoss):
     """-log p_y, p = softmax(s)."""
 
     name = "softmax"
+    link = "softmax"
 
     def initial_margin(self, labels: Labels) -> FloatArray:
         return start_at(*(math.log(p) for p in self.priors(labels)))
@@ -62,6 +63,7 @@ class OneVsAll(ClassLoss):
     """A logistic loss for each class against the others; probabilities are scaled to sum to 1."""
 
     name = "one_vs_all"
+    link = "one_vs_all"
 
     def initial_margin(self, labels: Labels) -> FloatArray:
         return start_at(*(math.log(p / max(1.0 - p, 1e-15)) for p in self.priors(labels)))

@@ -26,6 +26,7 @@ class CustomLoss(Objective):
         self.function, self.like = function, like
         self.n_outputs = n_outputs if like is None else like.n_outputs
         self.metric = "rmse" if like is None else like.metric
+        self.link = "identity" if like is None else like.link
 
     def prepare(self, labels: Labels) -> Labels:
         return labels if self.like is None else self.like.prepare(labels)

@@ -12,6 +12,7 @@ from pyllm.trees.explain import partial_dependence, shap
 from pyllm.trees.importance import importance
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
+from pyllm.trees.onnx_export import to_onnx
 from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
 from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
 from pyllm.trees.validate import MAX_OUTPUTS, check_forest
@@ -150,10 +151,11 @@ class Forest:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the forest: safetensors if `path` ends in .safetensors, else JSON.
+        """Write the forest: safetensors if `path` ends in .safetensors, ONNX if in .onnx, else
+        JSON.
 
         The file is written beside its place and renamed: it is whole, or as it was. Its form is
-        described in docs/tree_model.md.
+        described in docs/tree_model.md; an ONNX file, see `to_onnx`, cannot be loaded again.
 
         Raises:
             ValueError: `metadata` is not what JSON can hold.
@@ -169,6 +171,24 @@ class Forest:
             ValueError: it is damaged, no model file, or of a later version.
         """
         return load_forest(path)
+
+    def to_onnx(self, *, dtype: Any = np.float64) -> Any:
+        """The forest as an ONNX model (TreeEnsemble of ai.onnx.ml, opset 5).
+
+        Its input is "X", (rows, n_features) of `dtype`, NaN for missing; its output "margin",
+        (rows, n_outputs) of `dtype`, what `predict` gives. With float32 every row still goes the
+        way that it goes here, as thresholds are rounded down; values lose digits. Categories have
+        to be whole numbers.
+
+        Returns:
+            An `onnx.ModelProto`; `onnx.save` writes it, and `forest.save("model.onnx")` does both.
+
+        Raises:
+            ValueError: another dtype; a forest without features; splits where zero counts as
+                missing (some LightGBM models), which ONNX does not have.
+            ImportError: the package onnx is not installed (extra `onnx`).
+        """
+        return to_onnx(self, dtype=dtype)
 
     @property
     def n_trees(self) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FORMAT = "pyllm-forest"
 VERSION = 1
 _BINARY_SUFFIX = ".safetensors"
+_ONNX_SUFFIX = ".onnx"
 _ARRAYS: dict[str, type[np.generic]] = {
     "base_score": np.float64,
     "tree_offset": np.int64,
@@ -33,8 +34,12 @@ _MAX_HEADER = 100 << 20  # what safetensors itself accepts
 
 
 def save_forest(forest: "Forest", path: str | Path) -> None:
-    """Write JSON, or safetensors where `path` ends so; the file is whole or as it was."""
+    """Write JSON, or safetensors or ONNX where `path` ends so; the file is whole or as it was."""
     path = Path(path)
+    if path.suffix == _ONNX_SUFFIX:
+        content = forest.to_onnx().SerializeToString()
+        write_atomically(path, lambda to: to.write_bytes(content))
+        return
     head = _head(forest)
     try:
         json.dumps(head, allow_nan=False)
@@ -51,6 +56,8 @@ def save_forest(forest: "Forest", path: str | Path) -> None:
 
 def load_forest(path: str | Path) -> "Forest":
     """Read what `save_forest` wrote."""
+    if Path(path).suffix == _ONNX_SUFFIX:
+        raise ValueError(f"{path}: ONNX models cannot be loaded; save as .json or .safetensors too")
     content = Path(path).read_bytes()
     try:
         if content[:1] == b"{":

@@ -7,7 +7,7 @@ with the same bits at any thread count and on any instruction set.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +42,24 @@ class Labels:
         return np.repeat(self.weight, np.diff(self.query_offset))
 
 
+# Inverse links by name.
+Link = Literal["identity", "exp", "sigmoid", "softmax", "one_vs_all"]
+
+
 class Objective(ABC):
     """A loss to boost.
 
     name: how it is asked for. metric: what measures it on validation rows unless told otherwise.
     renews_leaves: the values of leaves are found anew from the residuals in them, since one Newton
-    step is poor where the second derivative is 0.
+    step is poor where the second derivative is 0. link: what response() computes, for models in
+    other runtimes; a class that overrides response() without saying so cannot be exported.
     """
 
     name: ClassVar[str]
     metric: str
     n_outputs: int = 1
     renews_leaves: bool = False
+    link: Link | None = None
 
     def prepare(self, labels: Labels) -> Labels:
         """The labels checked and in the dtype the kernels read; ValueError names what is wrong."""
@@ -110,3 +116,16 @@ def weighted_quantile(values: FloatArray, weight: FloatArray | None, level: floa
 def start_at(*margins: float) -> FloatArray:
     """Margins to start from, rounded to float32: the last bits of a mean depend on the machine."""
     return np.array(margins, np.float32).astype(np.float64)
+
+
+def link_of(objective: Objective) -> Link:
+    """What `objective.response` computes, by name.
+
+    Raises:
+        ValueError: a response of its own, without a name.
+    """
+    if objective.link is not None:
+        return objective.link
+    if type(objective).response is not Objective.response:
+        raise ValueError(f"loss: {objective.name} does not say what its response is (link)")
+    return "identity"

@@ -202,6 +202,7 @@ class LogLink(RowLoss):
     """Base of the losses whose prediction is e^margin, the mean of y."""
 
     expected = "finite values that are not negative, not all of them 0"
+    link = "exp"
 
     def allowed(self, target: FloatArray) -> NDArray[np.bool_]:
         return np.isfinite(target) & (target >= 0)
@@ -254,6 +255,7 @@ class CrossEntropy(RowLoss):
     """-(y log p + (1 - y) log(1 - p)), p = sigmoid(s), of targets that are probabilities."""
 
     name = "cross_entropy"
+    link = "sigmoid"
     kernel = "logistic"
     metric = "log_loss"
     expected = "values from 0 to 1"
