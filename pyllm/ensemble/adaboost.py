@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
 from pyllm.ensemble.learner import read_weight
+from pyllm.trees.checks import require_whole
 
 FloatArray = NDArray[np.float64]
 
@@ -81,8 +82,7 @@ class _AdaBoost(BaseEstimator):
         Raises:
             ValueError: something does not fit; the message names it.
         """
-        if self.n_estimators < 1:
-            raise ValueError(f"n_estimators: expected at least 1, got {self.n_estimators}")
+        require_whole("n_estimators", self.n_estimators, 1)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate: expected a positive number, got {self.learning_rate}")
         estimator = self._estimator()

@@ -17,7 +17,6 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -26,7 +25,7 @@ from sklearn.utils.validation import (
 from pyllm import _cpu
 from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.explain import ExplainedTrees
-from pyllm.ensemble.learner import draw_seed, read_weight, threads
+from pyllm.ensemble.learner import draw_seed, read_targets, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
@@ -285,13 +284,9 @@ class AveragedRegressor(RegressorMixin, AveragedTrees):
         return tags
 
     def _read_target(self, y: Any) -> FloatArray:
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
+        columns = read_targets(y)
         if self.class_weight is not None:
             raise ValueError("class_weight: expected None for regression")
-        columns = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if columns.ndim > 2:
-            raise ValueError(f"y: expected one or two axes, got shape {columns.shape}")
         self._one_axis = columns.ndim == 1
         return columns[:, np.newaxis] if self._one_axis else columns
 

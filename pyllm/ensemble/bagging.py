@@ -22,6 +22,7 @@ from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
 from pyllm.ensemble.learner import read_weight
 from pyllm.ensemble.resampling import Bootstrap
+from pyllm.trees.checks import require_whole
 
 FloatArray = NDArray[np.float64]
 
@@ -113,8 +114,7 @@ class _Bagging(BaseEstimator):
         Raises:
             ValueError: something does not fit; the message names it.
         """
-        if self.n_estimators < 1:
-            raise ValueError(f"n_estimators: expected at least 1, got {self.n_estimators}")
+        require_whole("n_estimators", self.n_estimators, 1)
         if self.oob_score and not self.bootstrap:
             raise ValueError("oob_score: expected False where bootstrap is False")
         X = self._read(X, reset=True)

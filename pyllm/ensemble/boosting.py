@@ -12,6 +12,7 @@ from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, threads
 from pyllm.ensemble.tables import Categorical
 from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
+from pyllm.trees.checks import require_whole
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.metric import Metric, make_metric
@@ -226,8 +227,7 @@ class GradientBoosting(ExplainedTrees):
         base_margin: Any = None,
     ) -> None:
         """Fits on checked rows and sets the attributes; Ctrl-C is raised again after that."""
-        if self.n_estimators < 1:
-            raise ValueError(f"n_estimators: expected at least 1, got {self.n_estimators}")
+        require_whole("n_estimators", self.n_estimators, 1)
         going_on = self.warm_start and hasattr(self, "forest_")
         start: Forest | None = self.forest_ if going_on else None
         done = self.n_iter_ if going_on else 0

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array
 
+from pyllm.ensemble.learner import read_targets
 from pyllm.ensemble.supervised_boosting import SupervisedBoosting
 from pyllm.trees.losses import make_objective
 from pyllm.trees.objective import FloatArray, Objective
@@ -47,12 +47,7 @@ class GradientBoostingRegressor(RegressorMixin, SupervisedBoosting):
         return target[:, 0] if self._one_column else target
 
     def _read_eval_target(self, y: Any) -> NDArray:
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        target = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if target.ndim > 2:
-            raise ValueError(f"y: expected one or two axes, got shape {target.shape}")
-        return target
+        return read_targets(y)
 
     def _objective(self, target: NDArray) -> Objective:
         loss = "squared_error" if self.loss is None else self.loss

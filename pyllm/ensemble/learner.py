@@ -17,6 +17,8 @@ from pyllm.trees.forest import Forest
 from pyllm.trees.objective import Link
 from pyllm.trees.onnx_export import to_onnx
 
+_LARGEST_TARGET = 1e15  # gains, sums of squares, are kept in float32
+
 
 @contextmanager
 def threads(n_jobs: int | None) -> Iterator[None]:
@@ -45,6 +47,19 @@ def read_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     if not weight.any():
         raise ValueError("sample_weight: expected one weight at least that is not zero")
     return np.ascontiguousarray(weight, np.float64)
+
+
+def read_targets(y: Any) -> NDArray[np.float64]:
+    """(n_samples,) or (n_samples, n_targets) finite numbers, checked."""
+    if y is None:
+        raise ValueError("y: requires y to be passed, but the target y is None")
+    target = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    if target.ndim > 2:
+        raise ValueError(f"y: expected one or two axes, got shape {target.shape}")
+    largest = np.abs(target).max(initial=0.0)
+    if largest > _LARGEST_TARGET:
+        raise ValueError(f"y: expected values up to {_LARGEST_TARGET:g}, got {largest:g}")
+    return target
 
 
 class TreeEstimator(BaseEstimator):

@@ -14,6 +14,7 @@ from pyllm.ensemble.averaging import (
 )
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.ensemble.tables import Categorical
+from pyllm.trees.checks import require_whole
 
 
 class _RandomForest(AveragedTrees):
@@ -103,8 +104,7 @@ class _RandomForest(AveragedTrees):
 
     def _count(self) -> int:
         """How many trees there will be."""
-        if self.n_estimators < 1:
-            raise ValueError(f"n_estimators: expected at least 1, got {self.n_estimators}")
+        require_whole("n_estimators", self.n_estimators, 1)
         there = len(self.forest_) if self._going_on() else 0
         if self.n_estimators < there:
             raise ValueError(

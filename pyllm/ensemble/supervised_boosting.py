@@ -12,6 +12,7 @@ from pyllm.ensemble.boosting import GradientBoosting, keep_weighted
 from pyllm.ensemble.eval_sets import EvalSets, named_sets, one_each
 from pyllm.ensemble.learner import draw_seed, read_weight, threads
 from pyllm.trees.boost import EvalSet
+from pyllm.trees.checks import require_number
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.refit import refit
 
@@ -125,6 +126,7 @@ class SupervisedBoosting(GradientBoosting):
         base_margin: Any,
         objective: Objective,
     ) -> tuple[Any, NDArray, FloatArray | None, Any, EvalSet]:
+        require_number("validation_fraction", self.validation_fraction)
         if not 0.0 < self.validation_fraction < 1.0:
             raise ValueError(
                 f"validation_fraction: expected between 0 and 1, got {self.validation_fraction}"

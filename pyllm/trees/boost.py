@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyllm import _cpu
+from pyllm.trees.checks import require_number
 from pyllm.trees.dart import Dart
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
@@ -58,8 +59,10 @@ class BoostParameters:
 
     def __post_init__(self) -> None:
         rate = self.learning_rate
-        if not (callable(rate) or np.ndim(rate) == 1 or (np.isscalar(rate) and rate > 0)):  # type: ignore[operator]
-            raise ValueError(f"learning_rate: expected a positive number, got {rate!r}")
+        if not callable(rate) and np.ndim(rate) != 1:
+            require_number("learning_rate", rate)
+            if not rate > 0:  # type: ignore[operator]
+                raise ValueError(f"learning_rate: expected a positive number, got {rate!r}")
         _within("subsample", self.subsample, 0, 1, open_low=True)
         _within("top_rate", self.top_rate, 0, 1)
         _within("other_rate", self.other_rate, 0, 1 - self.top_rate, open_low=True)
@@ -93,6 +96,7 @@ class BoostParameters:
 
 
 def _within(name: str, value: float, low: float, high: float, open_low: bool = False) -> None:
+    require_number(name, value)
     if not (low < value <= high or (value == low and not open_low)):
         raise ValueError(
             f"{name}: expected {low} {'<' if open_low else '<='} {name} <= {high}, got {value}"

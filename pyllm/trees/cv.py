@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyllm.trees.boost import Booster, BoostParameters, EvalSet
+from pyllm.trees.checks import require_whole
 from pyllm.trees.folds import Fold, grouped_folds, plain_folds, stratified_folds
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters
@@ -66,8 +67,7 @@ def cv(
     """
     objective = make_objective(objective)
     parameters, tree = parameters or BoostParameters(), tree or TreeParameters()
-    if n_rounds < 1:
-        raise ValueError(f"n_rounds: expected at least 1, got {n_rounds}")
+    require_whole("n_rounds", n_rounds, 1)
     labels = Labels(np.asarray(y), weight, query_offset)
     measured = [make_metric(m) for m in metrics or [objective.metric]]
     boosters = []

@@ -7,6 +7,7 @@ import numpy as np
 
 from pyllm import _cpu
 from pyllm.trees.categories import find_categories, keep_known
+from pyllm.trees.checks import require_whole
 from pyllm.trees.cuts import find_cuts
 from pyllm.trees.source import Source, are_blocks, open_source
 
@@ -56,8 +57,7 @@ class Dataset:
         reference: "Dataset | None" = None,
         feature_names: Sequence[str] | None = None,
     ) -> None:
-        if not 2 <= max_bin <= 65535:
-            raise ValueError(f"max_bin: expected 2 to 65535, got {max_bin}")
+        require_whole("max_bin", max_bin, 2, 65535)
         source = open_source(X, None if weight is None else _read_weight(weight, X))
         self.n_samples, self.n_features = source.n_samples, source.n_features
         if self.n_samples >= 1 << 31:

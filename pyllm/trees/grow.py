@@ -8,6 +8,7 @@ import numpy as np
 
 from pyllm import _cpu
 from pyllm.trees.categories import category_fields
+from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.tree import Tree
 
@@ -84,16 +85,17 @@ class TreeParameters:
             raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
         for name in ("max_depth", "max_leaves", "min_child_samples", "max_onehot"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1 << 31:
-                raise ValueError(f"{name}: expected 0 or more, got {value}")
+            if value is not None:
+                require_whole(name, value, 0, (1 << 31) - 1)
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
+            require_number(name, value)
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name}: expected 0 or more, got {value}")
-        if not 1 <= self.max_cat_threshold < 1 << 31:
-            raise ValueError(f"max_cat_threshold: expected 1 or more, got {self.max_cat_threshold}")
+        require_whole("max_cat_threshold", self.max_cat_threshold, 1, (1 << 31) - 1)
         for name in ("colsample_bytree", "colsample_bylevel", "colsample_bynode"):
             value = getattr(self, name)
+            require_number(name, value)
             if not 0 < value <= 1:
                 raise ValueError(f"{name}: expected above 0, at most 1, got {value}")
 

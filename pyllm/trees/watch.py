@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.objective import FloatArray
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class EarlyStopping(Callback):
         metric: str | None = None,
         eval_set: str | None = None,
     ) -> None:
-        if patience < 1:
-            raise ValueError(f"early_stopping_rounds: expected at least 1, got {patience}")
+        require_whole("early_stopping_rounds", patience, 1)
+        require_number("min_delta", min_delta)
         if not min_delta >= 0:
             raise ValueError(f"min_delta: expected at least 0, got {min_delta}")
         self.patience, self.min_delta = patience, min_delta
