@@ -86,6 +86,12 @@ class GradientBoosting(ExplainedTrees):
     categorical_features : "from_dtype", list of features, mask or None, default="from_dtype"
         Which features are categories: those of a categorical dtype (pandas category, Polars
         Categorical or Enum, Arrow dictionary), or those named here.
+    max_onehot : int, default=4
+        A feature of up to this many categories parts one of them from the others.
+    cat_smooth, cat_l2, max_cat_threshold : float, float and int, default=10.0, 10.0 and 32
+        With more of them, subsets are searched in the order of gradient / (hessian + cat_smooth),
+        with cat_l2 added to reg_lambda and at most max_cat_threshold categories on the smaller
+        side, as in LightGBM.
     class_weight : dict, "balanced" or None, default=None
         Classifiers: weights of classes, multiplied into sample weights.
     metric : str, callable, Metric, or list of them, default=None
@@ -159,6 +165,10 @@ class GradientBoosting(ExplainedTrees):
         monotonic_cst: Any = None,
         interaction_cst: Any = None,
         categorical_features: Categorical = "from_dtype",
+        max_onehot: int = 4,
+        cat_smooth: float = 10.0,
+        cat_l2: float = 10.0,
+        max_cat_threshold: int = 32,
         class_weight: Any = None,
         metric: Any = None,
         early_stopping_rounds: int | None = None,
@@ -202,6 +212,10 @@ class GradientBoosting(ExplainedTrees):
         self.monotonic_cst = monotonic_cst
         self.interaction_cst = interaction_cst
         self.categorical_features = categorical_features
+        self.max_onehot = max_onehot
+        self.cat_smooth = cat_smooth
+        self.cat_l2 = cat_l2
+        self.max_cat_threshold = max_cat_threshold
         self.class_weight = class_weight
         self.metric = metric
         self.early_stopping_rounds = early_stopping_rounds
@@ -282,6 +296,10 @@ class GradientBoosting(ExplainedTrees):
             reg_alpha=self.reg_alpha,
             gamma=self.gamma,
             max_delta_step=self.max_delta_step,
+            max_onehot=self.max_onehot,
+            cat_smooth=self.cat_smooth,
+            cat_l2=self.cat_l2,
+            max_cat_threshold=self.max_cat_threshold,
             colsample_bytree=self.colsample_bytree,
             colsample_bylevel=self.colsample_bylevel,
             colsample_bynode=self.colsample_bynode,

@@ -53,6 +53,10 @@ def test_n_estimators_is_a_whole_number(kind, value):
         "early_stopping_rounds",
         "min_delta",
         "validation_fraction",
+        "max_onehot",
+        "cat_smooth",
+        "cat_l2",
+        "max_cat_threshold",
     ],
 )
 def test_numbers_of_boosting_are_numbers(name):
@@ -74,3 +78,30 @@ def test_targets_that_gains_cannot_hold(kind):
     with pytest.raises(ValueError, match=r"y: expected values up to 1e\+15, got 1e\+300"):
         kind().fit(X, np.where(y, 1e300, 0))
     kind().fit(X, np.where(y, 1e15, 0))
+
+
+def test_category_settings_shape_the_splits():
+    rng = np.random.default_rng(0)
+    codes = (12 * rng.random(3000) ** 2).astype(np.int64)  # some are rare
+    target = rng.normal(size=12)[codes] + rng.normal(scale=0.1, size=3000)
+
+    def sets(**options):
+        """How many categories go left at each node."""
+        model = ensemble.GradientBoostingRegressor(
+            n_estimators=3, categorical_features=[0], **options
+        ).fit(codes[:, np.newaxis].astype(np.float64), target)
+        forest = model.forest_
+        return [
+            sum(int(w).bit_count() for w in forest.category_bits[first : first + words])
+            for first, words in zip(forest.category_offset, forest.category_words, strict=True)
+            if words
+        ], model.score(codes[:, np.newaxis].astype(np.float64), target)
+
+    plain, score = sets()
+    assert max(plain) > 1
+    alone, _ = sets(max_onehot=12)
+    assert set(alone) == {1}
+    few, _ = sets(max_cat_threshold=1, max_leaf_nodes=2)
+    assert set(few) <= {1, 11}
+    assert sets(cat_l2=1e5)[1] < score
+    assert sets(cat_smooth=1e5)[0] != plain
