@@ -245,6 +245,7 @@ void bind_trees(py::module_& m) {
       .def_readwrite("min_gain", &GrowOptions::min_gain)
       .def_readwrite("min_child_weight", &GrowOptions::min_child_weight)
       .def_readwrite("min_child_samples", &GrowOptions::min_child_samples)
+      .def_readwrite("min_split_samples", &GrowOptions::min_split_samples)
       .def_readwrite("monotone", &GrowOptions::monotone)
       .def_readwrite("share_by_tree", &GrowOptions::share_by_tree)
       .def_readwrite("share_by_level", &GrowOptions::share_by_level)

@@ -27,8 +27,10 @@ from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, read_targets, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
+from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.prune import prune, squared_risk
 from pyllm.trees.tree import Tree
 
 FloatArray = NDArray[np.float64]
@@ -37,9 +39,13 @@ FloatArray = NDArray[np.float64]
 class AveragedTrees(ExplainedTrees):
     """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
 
+    criterion: str
     max_depth: int | None
     max_leaf_nodes: int | None
-    min_samples_leaf: int
+    min_samples_split: int | float
+    min_samples_leaf: int | float
+    min_impurity_decrease: float
+    ccp_alpha: float
     min_weight_fraction_leaf: float
     max_features: Any
     class_weight: Any
@@ -48,6 +54,7 @@ class AveragedTrees(ExplainedTrees):
     random_state: Any
 
     extra_random = False
+    _criterion: str
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Grow the trees.
@@ -110,10 +117,15 @@ class AveragedTrees(ExplainedTrees):
                 total, rows = drawn.astype(np.float64), np.flatnonzero(drawn).astype(np.int32)
             each = np.ones(n) if total is None else total
             hessian = np.repeat(each.astype(np.float32)[:, np.newaxis], outputs, axis=1)
-            parameters = self._tree_parameters(X.shape[1], float(each.sum()))
+            parameters = self._tree_parameters(X.shape, outputs, float(each.sum()))
             grown = grow_tree(dataset, -target * hessian, hessian, parameters, seed=seed, rows=rows)
-            _set_means(grown.tree, grown.leaf_of_row, columns, each, centre)
-            return grown.tree, grown.leaf_of_row, drawn
+            tree, leaf = grown.tree, grown.leaf_of_row
+            if self.ccp_alpha > 0.0:
+                risk = squared_risk(tree, leaf, columns - centre, each)
+                tree, place = prune(tree, self._impurity_scale(outputs) * risk, self.ccp_alpha)
+                leaf = place[leaf]
+            _set_means(tree, leaf, columns, each, centre)
+            return tree, leaf, drawn
 
         trees = self.forest_.trees() if going_on else []
         sums, votes = self._out_of_bag_start(n, outputs)
@@ -149,7 +161,24 @@ class AveragedTrees(ExplainedTrees):
         votes: NDArray[np.int64],
     ) -> None: ...
 
-    def _tree_parameters(self, n_features: int, total_weight: float) -> TreeParameters:
+    def _impurity_scale(self, outputs: int) -> float:
+        """Impurity as users know it per sum of the variances of the columns."""
+        raise NotImplementedError
+
+    def _tree_parameters(
+        self, shape: tuple[int, int], outputs: int, total_weight: float
+    ) -> TreeParameters:
+        n, n_features = shape
+        if self.criterion not in ("auto", self._criterion):
+            raise ValueError(
+                f"criterion: expected {self._criterion!r} or 'auto', got {self.criterion!r}; "
+                "other losses: the gradient boosting estimators"
+            )
+        for name in ("min_impurity_decrease", "ccp_alpha", "min_weight_fraction_leaf"):
+            require_number(name, getattr(self, name))
+        for name in ("min_impurity_decrease", "ccp_alpha"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
         if not 0.0 <= self.min_weight_fraction_leaf <= 0.5:
             raise ValueError(
                 f"min_weight_fraction_leaf: expected 0 to 0.5, got {self.min_weight_fraction_leaf}"
@@ -163,7 +192,9 @@ class AveragedTrees(ExplainedTrees):
             growth="depthwise" if self.max_leaf_nodes is None else "leafwise",
             max_depth=self.max_depth,
             max_leaves=self.max_leaf_nodes,
-            min_child_samples=self.min_samples_leaf,
+            min_child_samples=row_count("min_samples_leaf", self.min_samples_leaf, n, 1),
+            min_split_samples=row_count("min_samples_split", self.min_samples_split, n, 2),
+            gamma=self.min_impurity_decrease * total_weight / self._impurity_scale(outputs),
             min_child_weight=self.min_weight_fraction_leaf * total_weight,
             reg_lambda=0.0,
             monotone=None if self.monotonic_cst is None else list(self.monotonic_cst),
@@ -208,6 +239,16 @@ def _tree_seed(seed: int, tree: int) -> int:
     return int(np.random.Philox(key=[seed, 4], counter=[0, 0, 0, tree]).random_raw())
 
 
+def row_count(name: str, value: Any, n: int, low: int) -> int:
+    """A number of rows, given as it is or as a share of all (a float)."""
+    if isinstance(value, (float, np.floating)):
+        if not 0.0 < value <= 1.0:
+            raise ValueError(f"{name}: expected a share above 0 and up to 1, got {value}")
+        return max(low, int(np.ceil(value * n)))
+    require_whole(name, value, low)
+    return int(value)
+
+
 def feature_share(max_features: Any, n_features: int) -> float:
     """max_features as scikit-learn takes it, as the share of the features a node draws."""
     if max_features is None:
@@ -232,6 +273,10 @@ class AveragedClassifier(ClassifierMixin, AveragedTrees):
     """y as one 0/1 column a class, means as probabilities."""
 
     classes_: NDArray
+    _criterion = "gini"
+
+    def _impurity_scale(self, outputs: int) -> float:
+        return 2.0 if outputs == 1 else 1.0  # one column stands for two classes
 
     def _read_target(self, y: Any) -> FloatArray:
         if y is None:
@@ -277,6 +322,11 @@ class AveragedClassifier(ClassifierMixin, AveragedTrees):
 
 class AveragedRegressor(RegressorMixin, AveragedTrees):
     """y as one column a target."""
+
+    _criterion = "squared_error"
+
+    def _impurity_scale(self, outputs: int) -> float:
+        return 1.0 / outputs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,23 +1,40 @@
 """Single trees."""
 
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import Bunch
 
 from pyllm.ensemble.averaging import AveragedClassifier, AveragedRegressor, AveragedTrees
+from pyllm.ensemble.learner import read_weight
 from pyllm.ensemble.tables import Categorical
+from pyllm.trees.prune import pruning_path, squared_risk
 
 
 class _DecisionTree(AveragedTrees):
     """
     Parameters
     ----------
+    criterion : {"auto", "gini", "squared_error"}, default="auto"
+        What splits lower: "gini" for classification, "squared_error" for regression, which are the
+        same sum of squares. The engine has no other for averaged trees: for absolute errors,
+        counts or likelihoods take gradient boosting.
     max_depth : int or None, default=None
         Edges from the root to a leaf. None: no limit.
     max_leaf_nodes : int or None, default=None
         Leaves; the best splits are made first. None: no limit.
-    min_samples_leaf : int, default=1
-        Fewest training rows in a leaf.
+    min_samples_split : int or float, default=2
+        Fewest training rows of a node that is split; a float is a share of all rows.
+    min_samples_leaf : int or float, default=1
+        Fewest training rows in a leaf; a float is a share of all rows.
     min_weight_fraction_leaf : float, default=0.0
         Least share of the weights of a tree's rows in a leaf.
+    min_impurity_decrease : float, default=0.0
+        What a split must lower the impurity by, weighed with the node's share of the rows.
+    ccp_alpha : float, default=0.0
+        Minimal cost-complexity pruning: splits that lower the impurity by less than this for each
+        leaf they add are cut off again (see `pyllm.trees.prune`).
     max_features : "sqrt", "log2", int, float or None, default=None
         Features that each node draws to look for its split; None: all.
     class_weight : dict, "balanced" or None, default=None
@@ -37,10 +54,14 @@ class _DecisionTree(AveragedTrees):
     def __init__(
         self,
         *,
+        criterion: Literal["auto", "gini", "squared_error"] = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
-        min_samples_leaf: int = 1,
+        min_samples_split: int | float = 2,
+        min_samples_leaf: int | float = 1,
         min_weight_fraction_leaf: float = 0.0,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
         max_features: Any = None,
         class_weight: Any = None,
         max_bin: int = 255,
@@ -49,10 +70,14 @@ class _DecisionTree(AveragedTrees):
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
+        self.criterion = criterion
         self.max_depth = max_depth
         self.max_leaf_nodes = max_leaf_nodes
+        self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
         self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.min_impurity_decrease = min_impurity_decrease
+        self.ccp_alpha = ccp_alpha
         self.max_features = max_features
         self.class_weight = class_weight
         self.max_bin = max_bin
@@ -60,6 +85,24 @@ class _DecisionTree(AveragedTrees):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def cost_complexity_pruning_path(self, X: Any, y: Any, sample_weight: Any = None) -> Bunch:
+        """What `ccp_alpha` would leave of the tree that grows on these rows.
+
+        Returns:
+            ccp_alphas: (n_steps,) rising from 0, from which on a smaller tree is left;
+            impurities: (n_steps,) those of their leaves, weighed by rows.
+        """
+        grown = clone(self).set_params(ccp_alpha=0.0).fit(X, y, sample_weight)
+        matrix = grown._read(X, fitting=False)
+        columns = grown._read_target(y)
+        weight = grown._weigh(read_weight(sample_weight, matrix))
+        each = np.ones(len(columns)) if weight is None else weight
+        tree = grown.forest_.tree(0)
+        leaf = grown.forest_.leaves(matrix)[:, 0]
+        risk = squared_risk(tree, leaf, columns - np.average(columns, 0, each), each)
+        path = pruning_path(tree, grown._impurity_scale(columns.shape[1]) * risk)
+        return Bunch(ccp_alphas=path.ccp_alphas, impurities=path.impurities)
 
     def get_depth(self) -> int:
         """Edges from the root to the deepest leaf."""

@@ -1,6 +1,6 @@
 """Forests of trees grown apart and averaged."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,23 @@ class _RandomForest(AveragedTrees):
     ----------
     n_estimators : int, default=100
         Trees.
+    criterion : {"auto", "gini", "squared_error"}, default="auto"
+        What splits lower: "gini" for classification, "squared_error" for regression, which are the
+        same sum of squares. The engine has no other for averaged trees: for absolute errors,
+        counts or likelihoods take gradient boosting.
     max_depth, max_leaf_nodes : int or None, default=None
         Edges from the root to a leaf, and leaves. None: no limit.
-    min_samples_leaf : int, default=1
-        Fewest training rows in a leaf, drawn ones counted once.
+    min_samples_split : int or float, default=2
+        Fewest training rows of a node that is split; a float is a share of all rows.
+    min_samples_leaf : int or float, default=1
+        Fewest training rows in a leaf, drawn ones counted once; a float is a share of all rows.
     min_weight_fraction_leaf : float, default=0.0
         Least share of the weights of a tree's rows in a leaf.
+    min_impurity_decrease : float, default=0.0
+        What a split must lower the impurity by, weighed with the node's share of the rows.
+    ccp_alpha : float, default=0.0
+        Minimal cost-complexity pruning: splits that lower the impurity by less than this for each
+        leaf they add are cut off again (see `pyllm.trees.prune`).
     max_features : "auto", "sqrt", "log2", int, float or None, default="auto"
         Features that each node draws to look for its split; None: all; "auto": "sqrt" for
         classification, all for regression.
@@ -69,10 +80,14 @@ class _RandomForest(AveragedTrees):
         self,
         *,
         n_estimators: int = 100,
+        criterion: Literal["auto", "gini", "squared_error"] = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
-        min_samples_leaf: int = 1,
+        min_samples_split: int | float = 2,
+        min_samples_leaf: int | float = 1,
         min_weight_fraction_leaf: float = 0.0,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
         max_features: Any = "auto",
         bootstrap: bool = True,
         max_samples: int | float | None = None,
@@ -86,10 +101,14 @@ class _RandomForest(AveragedTrees):
         n_jobs: int | None = None,
     ) -> None:
         self.n_estimators = n_estimators
+        self.criterion = criterion
         self.max_depth = max_depth
         self.max_leaf_nodes = max_leaf_nodes
+        self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
         self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.min_impurity_decrease = min_impurity_decrease
+        self.ccp_alpha = ccp_alpha
         self.max_features = max_features
         self.bootstrap = bootstrap
         self.max_samples = max_samples
@@ -159,10 +178,14 @@ class _ExtraTrees(_RandomForest):
         self,
         *,
         n_estimators: int = 100,
+        criterion: Literal["auto", "gini", "squared_error"] = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
-        min_samples_leaf: int = 1,
+        min_samples_split: int | float = 2,
+        min_samples_leaf: int | float = 1,
         min_weight_fraction_leaf: float = 0.0,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
         max_features: Any = "auto",
         bootstrap: bool = False,
         max_samples: int | float | None = None,
@@ -177,10 +200,14 @@ class _ExtraTrees(_RandomForest):
     ) -> None:
         super().__init__(
             n_estimators=n_estimators,
+            criterion=criterion,
             max_depth=max_depth,
             max_leaf_nodes=max_leaf_nodes,
+            min_samples_split=min_samples_split,
             min_samples_leaf=min_samples_leaf,
             min_weight_fraction_leaf=min_weight_fraction_leaf,
+            min_impurity_decrease=min_impurity_decrease,
+            ccp_alpha=ccp_alpha,
             max_features=max_features,
             bootstrap=bootstrap,
             max_samples=max_samples,

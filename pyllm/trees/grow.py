@@ -12,6 +12,7 @@ from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.tree import Tree
 
+_COUNTS = ("max_depth", "max_leaves", "min_child_samples", "min_split_samples", "max_onehot")
 _NOT_NEGATIVE = (
     "reg_lambda",
     "reg_alpha",
@@ -40,6 +41,7 @@ class TreeParameters:
         gamma: what a split must gain.
         min_child_weight: least hessian sum of a child.
         min_child_samples: fewest rows of a child.
+        min_split_samples: fewest rows of a node that is split.
         max_delta_step: largest absolute leaf value; 0: no limit.
         colsample_bytree, colsample_bylevel, colsample_bynode: share of the features to draw from,
             at least one feature, by tree, of these by level, of these by node.
@@ -67,6 +69,7 @@ class TreeParameters:
     gamma: float = 0.0
     min_child_weight: float = 1e-3
     min_child_samples: int = 1
+    min_split_samples: int = 2
     max_delta_step: float = 0.0
     colsample_bytree: float = 1.0
     colsample_bylevel: float = 1.0
@@ -83,7 +86,13 @@ class TreeParameters:
     def __post_init__(self) -> None:
         if self.growth not in ("leafwise", "depthwise"):
             raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
-        for name in ("max_depth", "max_leaves", "min_child_samples", "max_onehot"):
+        for name in (
+            "max_depth",
+            "max_leaves",
+            "min_child_samples",
+            "min_split_samples",
+            "max_onehot",
+        ):
             value = getattr(self, name)
             if value is not None:
                 require_whole(name, value, 0, (1 << 31) - 1)
@@ -114,6 +123,7 @@ class TreeParameters:
         options.min_gain = self.gamma
         options.min_child_weight = self.min_child_weight
         options.min_child_samples = self.min_child_samples
+        options.min_split_samples = self.min_split_samples
         if self.monotone is not None:
             monotone = np.asarray(self.monotone)
             if monotone.shape != (n_features,) or not np.isin(monotone, (-1, 0, 1)).all():

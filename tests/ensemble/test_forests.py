@@ -209,3 +209,95 @@ def test_class_weights_shift_the_classes():
     assert (heavy.predict(X) == 0).sum() > (plain.predict(X) == 0).sum()
     with pytest.raises(ValueError, match="class_weight"):
         DecisionTreeRegressor(class_weight="balanced").fit(X, y)
+
+
+def grid_data(classes=0):
+    """Few distinct values, so that cuts are between bins as scikit-learn's are."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 12, (400, 4)).astype(float)
+    score = X[:, 0] * X[:, 1] + 6 * rng.normal(size=400)
+    return X, np.digitize(score, [20, 45][: classes - 1]) if classes else score
+
+
+def same_tree(ours, theirs, X):
+    assert ours.get_n_leaves() == theirs.get_n_leaves()
+    predict = "predict_proba" if hasattr(ours, "predict_proba") else "predict"
+    np.testing.assert_allclose(getattr(ours, predict)(X), getattr(theirs, predict)(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_samples_split": 40},
+        {"min_samples_split": 0.2},
+        {"min_samples_leaf": 0.05},
+        {"min_impurity_decrease": 0.02},
+        {"ccp_alpha": 0.01},
+        {"ccp_alpha": 0.004, "max_depth": 4, "class_weight": "balanced"},
+    ],
+)
+def test_limits_of_trees_mean_what_scikit_learn_means(classes, options):
+    X, y = grid_data(classes)
+    options = dict(options)
+    if not classes:
+        options.pop("class_weight", None)
+        y = y / np.std(y)
+    kind = "DecisionTreeClassifier" if classes else "DecisionTreeRegressor"
+    limits = {"max_depth": 5, **options}
+    ours = globals()[kind](**limits).fit(X, y)
+    same_tree(ours, getattr(sk_tree, kind)(random_state=0, **limits).fit(X, y), X)
+    assert ours.get_n_leaves() < globals()[kind](max_depth=5).fit(X, y).get_n_leaves()
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_pruning_paths_are_scikit_learns(classes):
+    X, y = grid_data(classes)
+    kind = "DecisionTreeClassifier" if classes else "DecisionTreeRegressor"
+    ours = globals()[kind](max_depth=5).cost_complexity_pruning_path(X, y)
+    theirs = getattr(sk_tree, kind)(max_depth=5, random_state=0).cost_complexity_pruning_path(X, y)
+
+    def steps(path):
+        last = np.append(np.diff(path.ccp_alphas) > 1e-9, True)  # of equal alphas
+        return path.ccp_alphas[last], path.impurities[last]
+
+    for a, b in zip(steps(ours), steps(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_several_targets_are_pruned_by_their_mean():
+    X, y = grid_data()
+    Y = np.column_stack([y, -2 * y]) / np.std(y)
+    options = {"max_depth": 5, "ccp_alpha": 0.02, "min_impurity_decrease": 0.005}
+    ours = DecisionTreeRegressor(**options).fit(X, Y)
+    same_tree(ours, sk_tree.DecisionTreeRegressor(random_state=0, **options).fit(X, Y), X)
+
+
+def test_forests_are_pruned_and_scored_out_of_the_bag():
+    X, y = load_diabetes(return_X_y=True)
+    full = RandomForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+    thin = RandomForestRegressor(
+        n_estimators=30, oob_score=True, random_state=0, ccp_alpha=60.0
+    ).fit(X, y)
+    assert len(thin.forest_.feature) < 0.5 * len(full.forest_.feature)
+    assert thin.oob_score_ > full.oob_score_ - 0.03
+    fewer = ExtraTreesClassifier(n_estimators=5, min_samples_split=50).fit(X, y > 100)
+    assert fewer.forest_.count[fewer.forest_.feature >= 0].min() >= 50
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"criterion": "absolute_error"}, "criterion: expected 'squared_error'"),
+        ({"min_samples_split": 1}, "min_samples_split: expected at least 2"),
+        ({"min_samples_split": 1.5}, "min_samples_split: expected a share"),
+        ({"min_samples_leaf": 0}, "min_samples_leaf: expected at least 1"),
+        ({"min_impurity_decrease": -0.1}, "min_impurity_decrease"),
+        ({"ccp_alpha": -0.1}, "ccp_alpha"),
+    ],
+)
+def test_limits_out_of_range(options, message):
+    X, y = grid_data()
+    for kind in (DecisionTreeRegressor, RandomForestRegressor):
+        with pytest.raises(ValueError, match=message):
+            kind(**options).fit(X, y)

@@ -207,7 +207,8 @@ class Grower {
 
   bool may_split(int32_t node) const {
     const OpenNode& n = nodes_[node];
-    return n.rows.count >= 2 * std::max<int64_t>(options_.min_child_samples, 1) &&
+    const int64_t least = 2 * std::max<int64_t>(options_.min_child_samples, 1);
+    return n.rows.count >= std::max(least, options_.min_split_samples) &&
            (options_.max_depth == 0 || n.depth < options_.max_depth) && !full();
   }
 

@@ -16,7 +16,7 @@ struct GrowOptions {
   Objective objective;
   double min_gain = 0;
   double min_child_weight = 0;
-  int64_t min_child_samples = 1;
+  int64_t min_child_samples = 1, min_split_samples = 2;
   std::vector<int8_t> monotone;                                     // by feature, or empty
   double share_by_tree = 1, share_by_level = 1, share_by_node = 1;  // of features, drawn
   std::vector<std::vector<int32_t>> interaction;  // sets that a path stays within; empty: any
