@@ -32,9 +32,10 @@ def main() -> None:
     """Run the command; what the user can put right is one line, not a traceback."""
     try:
         make_app()()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
+        text = str(error) or "out of memory"
         Console(stderr=True).print(
-            f"[red]Error:[/red] {_escape(str(error))}", highlight=False, soft_wrap=True
+            f"[red]Error:[/red] {_escape(text)}", highlight=False, soft_wrap=True
         )
         sys.exit(1)
     except KeyboardInterrupt:

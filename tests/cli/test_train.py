@@ -90,6 +90,7 @@ def test_interrupt_leaves_politely_and_resume_finishes(run, tmp_path, pyllm):
         (("train", "--learning-rate", "-1", "--out", "x"), "learning_rate: expected 0 or more"),
         (("train", "--config", "none.toml"), "no file none.toml"),
         (("train", "--model", "giant", "--out", "x", *SMALL), "expected one of nano"),
+        (("train", *SMALL, "--n-embd", "8000000", "--out", "x"), "Unable to allocate"),
         (("generate", "--model", "x/y"), "neither a checkpoint nor a run"),
         (("generate", "--top-p", "2"), "top_p: expected more than 0"),
         (("generate", "--samples", "0"), "samples: expected at least 1"),

@@ -180,6 +180,20 @@ def test_unsupported_dtypes_and_ops(module, x):
     assert not hasattr(module, "__wrapped__")  # what inspection asks for stays an AttributeError
 
 
+def test_head_dims_that_do_not_fit(module):
+    def heads(dim):
+        return cuda.to_device(np.zeros((1, 2, 1, dim), np.float32))
+
+    limits = "expected a head_dim from 1 to 256, which is what the CUDA kernels take, got shape"
+    q, lse = heads(257), cuda.to_device(np.zeros((1, 1, 2), np.float32))
+    with pytest.raises(ValueError, match=limits):
+        ops.attention(q, q, q)
+    with pytest.raises(ValueError, match=limits):
+        ops.attention_backward(q, q, q, q, q, lse)
+    with pytest.raises(ValueError, match=limits):
+        ops.attention_decode(heads(257), q, q, cuda.to_device(np.array([2], np.int64)))
+
+
 def test_out_is_checked_and_kept(module, x):
     given, out = cuda.to_device(x), cuda.to_device(np.empty_like(x))
     assert ops.softmax(given, out=out) is out

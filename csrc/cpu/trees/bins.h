@@ -12,7 +12,7 @@
 namespace pyllm::trees {
 
 struct Feature {
-  int32_t bins = 0;      // codes [0, bins) are values, in order (categories: in order of frequency)
+  int32_t bins = 0;      // codes [0, bins) are values, in order (categories: of their numbers)
   bool missing = false;  // code `bins` stands for a missing value
   bool categorical = false;
   bool wide = false;   // in the matrix of two-byte codes
