@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pyllm.trees.forest import Forest
 
 
+# Leaves that staged predictions keep at a time: of so many trees, and in all.
+_STAGED_TREES, _STAGED_LEAVES = 64, 1 << 24
+
+
 class Traversal:
     """The layouts of a forest that its kernels walk, made when rows first need them."""
 
@@ -46,12 +50,22 @@ def margins(forest: "Forest", X: Dense | Sparse, trees: range) -> np.ndarray:
 
 
 def staged_margins(forest: "Forest", X: Dense | Sparse, step: int) -> Iterator[np.ndarray]:
-    """`margins` of the first `step`, 2 * `step`, ... trees, and of all of them."""
-    sums = np.zeros((X.n_rows, forest.n_outputs))
-    for end in range(step, forest.n_trees + step, step):
-        trees = range(end - step, min(end, forest.n_trees))
-        sums = _run(forest, X, trees, out=sums)
-        yield _finish(forest, sums, range(trees.stop))
+    """`margins` of the first `step`, 2 * `step`, ... trees, and of all of them.
+
+    Rows are turned into keys once for many trees, whose leaves are then added tree by tree.
+    """
+    sums = np.zeros((forest.n_outputs, X.n_rows))
+    at_once = min(max(_STAGED_LEAVES // max(X.n_rows, 1), 1), _STAGED_TREES)
+    for first in range(0, forest.n_trees, at_once):
+        trees = range(first, min(first + at_once, forest.n_trees))
+        leaves = np.ascontiguousarray(find_leaves(forest, X, trees).T)
+        for t, leaf in zip(trees, leaves, strict=True):
+            value = forest.value[forest.tree_offset[t] : forest.tree_offset[t + 1]]
+            output = max(int(forest.tree_output[t]), 0)
+            for k in range(value.shape[1]):
+                _cpu.tree_add_leaf_values(sums[output + k], leaf, np.ascontiguousarray(value[:, k]))
+            if (t + 1) % step == 0 or t + 1 == forest.n_trees:
+                yield _finish(forest, sums.T, range(t + 1))
 
 
 def _run(forest: "Forest", X: Dense | Sparse, trees: range, **options: Any) -> np.ndarray:
