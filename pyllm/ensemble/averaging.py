@@ -24,12 +24,14 @@ from sklearn.utils.validation import (
 
 from pyllm import _cpu
 from pyllm.ensemble.boosting import keep_weighted
+from pyllm.ensemble.constraints import monotone_signs
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, read_targets, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.monotone import bound_values
 from pyllm.trees.prune import prune, squared_risk
 from pyllm.trees.tree import Tree
 
@@ -125,6 +127,8 @@ class AveragedTrees(ExplainedTrees):
                 tree, place = prune(tree, self._impurity_scale(outputs) * risk, self.ccp_alpha)
                 leaf = place[leaf]
             _set_means(tree, leaf, columns, each, centre)
+            if parameters.monotone is not None:
+                bound_values(tree, parameters.monotone)
             return tree, leaf, drawn
 
         trees = self.forest_.trees() if going_on else []
@@ -197,7 +201,7 @@ class AveragedTrees(ExplainedTrees):
             gamma=self.min_impurity_decrease * total_weight / self._impurity_scale(outputs),
             min_child_weight=self.min_weight_fraction_leaf * total_weight,
             reg_lambda=0.0,
-            monotone=None if self.monotonic_cst is None else list(self.monotonic_cst),
+            monotone=monotone_signs(self.monotonic_cst, self._names()),
         )
 
     def _means(self, X: Any) -> FloatArray:

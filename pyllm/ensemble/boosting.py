@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from pyllm.ensemble.constraints import interaction_sets, monotone_signs
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, threads
 from pyllm.ensemble.tables import Categorical
@@ -81,8 +82,8 @@ class GradientBoosting(ExplainedTrees):
     monotonic_cst : list of int, dict or None, default=None
         1: the prediction must not fall with the feature, -1: must not rise, 0: free. A dict maps
         names of features.
-    interaction_cst : list of sets of int, or None, default=None
-        Features that may be used together along a path.
+    interaction_cst : list of sets of features, "pairwise", "no_interactions" or None, default=None
+        Features, by number or name, that may be used together along a path.
     categorical_features : "from_dtype", list of features, mask or None, default="from_dtype"
         Which features are categories: those of a categorical dtype (pandas category, Polars
         Categorical or Enum, Arrow dictionary), or those named here.
@@ -286,6 +287,7 @@ class GradientBoosting(ExplainedTrees):
         return BoostParameters(**given, seed=seed)
 
     def _tree_parameters(self, n_features: int) -> TreeParameters:
+        names = self._names()
         return TreeParameters(
             growth=self.growth,
             max_depth=self.max_depth,
@@ -303,22 +305,10 @@ class GradientBoosting(ExplainedTrees):
             colsample_bytree=self.colsample_bytree,
             colsample_bylevel=self.colsample_bylevel,
             colsample_bynode=self.colsample_bynode,
-            monotone=self._monotone(n_features),
-            interaction=self.interaction_cst,
+            monotone=monotone_signs(self.monotonic_cst, names),
+            interaction=interaction_sets(self.interaction_cst, n_features, names),
             quantized=self.quantized,
         )
-
-    def _monotone(self, n_features: int) -> list[int] | None:
-        given = self.monotonic_cst
-        if not isinstance(given, dict):
-            return None if given is None else list(given)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            raise ValueError("monotonic_cst: a dict needs X with names of features")
-        unknown = set(given) - set(names)
-        if unknown:
-            raise ValueError(f"monotonic_cst: X has no feature {sorted(unknown)[0]!r}")
-        return [given.get(name, 0) for name in names]
 
     def _link(self) -> Link:
         return link_of(self.objective_)

@@ -41,8 +41,9 @@ class _DecisionTree(AveragedTrees):
         Classifiers: weights of classes, multiplied into sample weights.
     max_bin : int, default=255
         Bins of a feature, up to 65535: splits are looked for between bins.
-    monotonic_cst : list of int or None, default=None
-        1: the prediction must not fall with the feature, -1: must not rise, 0: free.
+    monotonic_cst : list of int, dict or None, default=None
+        1: the prediction must not fall with the feature, -1: must not rise, 0: free. A dict maps
+        names of features.
     categorical_features : "from_dtype", list of features, mask or None, default="from_dtype"
         Which features are categories: those of a categorical dtype, or those named here.
     random_state : int, RandomState or None, default=None

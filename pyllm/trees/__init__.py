@@ -1,9 +1,9 @@
 """Tree ensembles over NumPy: the model, its prediction and what explains it, and how it is grown.
 
 - A model: `Forest` of `Tree`s, from `Forest.load`, `load_xgboost`, `load_lightgbm` or boosting.
-- Boosting: `Dataset` and `Labels` go into a `Booster`, which `boost` drives; `make_objective` and
-  `make_metric` find losses and metrics by name, `BoostParameters` and `TreeParameters` say how.
-  `cv` boosts on folds, `refit` learns new leaves for old splits. Callbacks watch and stop.
+- Boosting: `train` a `Dataset`; `make_objective` and `make_metric` find losses and metrics by
+  name, `BoostParameters` and `TreeParameters` say how. `cv` boosts on folds, `refit` learns new
+  leaves for old splits. Callbacks watch and stop. Round by round: `Booster`, which `boost` drives.
 - One tree: `grow_tree`.
 
 The scikit-learn estimators on top are `pyllm.ensemble`.
@@ -20,6 +20,7 @@ from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import Labels, Objective
 from pyllm.trees.plot import plot_importance, plot_metrics, plot_tree
 from pyllm.trees.refit import refit
+from pyllm.trees.train import train
 from pyllm.trees.tree import Tree
 from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
 from pyllm.trees.xgboost import load_xgboost
@@ -52,4 +53,5 @@ __all__ = [
     "plot_metrics",
     "plot_tree",
     "refit",
+    "train",
 ]

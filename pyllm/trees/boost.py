@@ -18,6 +18,7 @@ from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
 from pyllm.trees.line_search import line_search
 from pyllm.trees.metric import Metric
+from pyllm.trees.monotone import bound_values
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.row_losses import SquaredError
 from pyllm.trees.tree import Tree
@@ -263,6 +264,8 @@ class Booster:
             is_leaf = tree.feature < 0
             tree.value[is_leaf, column] = value[is_leaf]
             average_upwards(tree, column)
+        if self.tree.monotone is not None:
+            bound_values(tree, self.tree.monotone)
 
     def _leaves_of(self, tree: Tree, X: Any) -> Any:
         one = Forest.concat(

@@ -1,6 +1,6 @@
 """New leaf values for an old forest: its splits stay, its leaves learn from other rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from pyllm import _cpu
 from pyllm.trees.boost import average_upwards
 from pyllm.trees.forest import Forest
+from pyllm.trees.monotone import bound_values
 from pyllm.trees.objective import Labels, Objective
 
 
@@ -20,6 +21,7 @@ def refit(
     learning_rate: Callable[[int], float] = lambda round: 0.1,
     reg_lambda: float = 1.0,
     keep: float = 0.0,
+    monotone: Sequence[int] | None = None,
 ) -> Forest:
     """The forest with the leaf values that boosting on these rows would give its trees.
 
@@ -30,6 +32,8 @@ def refit(
         learning_rate: of a round, from 0.
         reg_lambda: L2 penalty of leaf values.
         keep: share of the old values; leaves that no row reaches keep all of theirs.
+        monotone: (n_features,) 1 where predictions must not fall with a feature, -1 where they must
+            not rise.
 
     Raises:
         ValueError: `keep` is no share, the forest averages, or the outputs differ.
@@ -67,6 +71,9 @@ def refit(
         tree.value = value
         for column in range(value.shape[1]):
             average_upwards(tree, column)
+        if monotone is not None:
+            bound_values(tree, monotone)
+        for column in range(value.shape[1]):
             added = np.ascontiguousarray(tree.value[:, column])
             _cpu.tree_add_leaf_values(margin[k + column], leaf, added)
         trees.append(tree)

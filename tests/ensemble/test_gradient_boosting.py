@@ -368,7 +368,7 @@ class TestBadInput:
             ({"reg_lambda": -1.0}, "reg_lambda"),
             ({"class_weight": "balanced"}, "class_weight"),
             ({"monotonic_cst": [1]}, "monotone"),
-            ({"monotonic_cst": {"a": 1}}, "monotonic_cst"),
+            ({"monotonic_cst": {"a": 1}}, "monotonic_cst: names need"),
             ({"categorical_features": [7]}, "categorical_features"),
             ({"early_stopping_rounds": 0}, "early_stopping_rounds"),
             ({"validation_fraction": 2.0, "early_stopping_rounds": 3}, "validation_fraction"),
