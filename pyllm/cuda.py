@@ -56,14 +56,12 @@ def to_device(array: np.ndarray, device: int = 0) -> Any:
 
 def require_device(device: str) -> None:
     """Raises: ValueError: not "cpu", "cuda" or "cuda:N", or this machine has no such device."""
-    kind, _, number = device.partition(":")
-    if device == "cpu":
+    number = _number_of(device)
+    if number is None:
         return
-    if kind != "cuda" or not (number.isdigit() or device == "cuda"):
-        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
     module = extension()
     count = 0 if module is None else module.device_count()
-    if int(number or 0) >= count:
+    if number >= count:
         why = f"there are {count}" if count else describe().removeprefix("no: ")
         raise ValueError(f"device: {device} cannot be used: {why}")
 
@@ -75,15 +73,21 @@ def move(array: Any, device: str) -> Any:
         ValueError: no such name.
         RuntimeError, MemoryError: as `to_device`.
     """
-    kind, _, number = device.partition(":")
-    known = device == "cpu" or (kind == "cuda" and (number.isdigit() or device == "cuda"))
-    if not known:
-        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-    wanted = device if device != "cuda" else "cuda:0"
-    if device_of(array) == wanted:
+    number = _number_of(device)
+    if (array.device if is_on_device(array) else None) == number:
         return array
     host = array.numpy() if is_on_device(array) else array
-    return host if device == "cpu" else to_device(host, int(number or 0))
+    return host if number is None else to_device(host, number)
+
+
+def _number_of(device: str) -> int | None:
+    """None for "cpu". Raises: ValueError: not "cpu", "cuda" or "cuda:N"."""
+    if device == "cpu":
+        return None
+    kind, colon, number = device.partition(":")
+    if kind != "cuda" or (colon and not number.isdigit()):
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    return int(number or 0)
 
 
 def device_of(array: Any) -> str:

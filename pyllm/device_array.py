@@ -235,7 +235,6 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: _broadcast_to,
     np.split: _split,
     np.shape: lambda array: array.shape,
-    np.may_share_memory: lambda a, b: _is_contiguous(a) and _is_contiguous(b),
 }
 
 

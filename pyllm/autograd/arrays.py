@@ -231,6 +231,13 @@ def beside(data: Any, like: Any) -> Array:
     return module_of(like).to_device(np.asarray(data), like.device)
 
 
+def is_reshaped_view(reshaped: Array, array: Array) -> bool:
+    """Whether `array.reshape` gave a view: on a device it does so where that is contiguous."""
+    if is_on_device(array):
+        return bool(array.flags.c_contiguous)
+    return np.may_share_memory(reshaped, array)
+
+
 def packed(array: Array) -> Array:
     """C-contiguous: itself or a copy."""
     return array if array.flags.c_contiguous else copy(array)

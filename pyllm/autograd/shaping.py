@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyllm.autograd.arrays import axes_of, axis_of, copy, fit
+from pyllm.autograd.arrays import axes_of, axis_of, copy, fit, is_reshaped_view
 from pyllm.autograd.tape import record
 from pyllm.autograd.variable import Variable
 
@@ -34,7 +34,7 @@ class Shaping(Variable):
             data,
             (self,),
             lambda g: (g.reshape(before),),
-            view_of=self if np.may_share_memory(data, self.data) else None,
+            view_of=self if is_reshaped_view(data, self.data) else None,
         )
 
     def flatten(self, start: int = 0, end: int = -1) -> "Tensor":
