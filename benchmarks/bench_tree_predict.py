@@ -5,16 +5,12 @@ loaded. The margins, not the models, are compared in tests/interop.
 """
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
-import catboost
-import lightgbm
 import numpy as np
-import xgboost
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from pyllm import get_num_threads
-from pyllm.bench import Case, cases
+from pyllm.bench import Case, cases, installed
 from pyllm.trees import load_lightgbm, load_xgboost
 
 ROWS, FEATURES, TREES, LEAVES = 200_000, 28, 100, 255
@@ -32,6 +28,8 @@ def data():
 
 @cache
 def xgboost_model():
+    import xgboost
+
     X, y = (a[:TRAINING_ROWS] for a in data())
     parameters = {
         "objective": "binary:logistic",
@@ -46,6 +44,8 @@ def xgboost_model():
 
 @cache
 def lightgbm_model():
+    import lightgbm
+
     X, y = (a[:TRAINING_ROWS] for a in data())
     parameters = {
         "objective": "binary",
@@ -58,6 +58,8 @@ def lightgbm_model():
 
 @cache
 def catboost_model():
+    import catboost
+
     X, y = (a[:TRAINING_ROWS] for a in data())
     model = catboost.CatBoostClassifier(
         iterations=TREES,
@@ -71,6 +73,8 @@ def catboost_model():
 
 @cache
 def sklearn_model():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     X, y = (a[:TRAINING_ROWS] for a in data())
     model = HistGradientBoostingClassifier(
         max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False
@@ -80,21 +84,33 @@ def sklearn_model():
 
 def sides_for(rows: int, ours: str):
     """Margins of the first rows, by `ours` ("xgboost" or "lightgbm") loaded and by everybody."""
-    X = data()[0][:rows]
-    booster, light, cat, sk = xgboost_model(), lightgbm_model(), catboost_model(), sklearn_model()
+    X, threads = data()[0][:rows], get_num_threads()
     forest = (
-        load_xgboost(booster.save_raw())
+        load_xgboost(xgboost_model().save_raw())
         if ours == "xgboost"
-        else load_lightgbm(light.model_to_string())
+        else load_lightgbm(lightgbm_model().model_to_string())
     )
-    threads = get_num_threads()
-    return {
-        "pyllm": lambda: forest.predict(X),
-        "xgboost": lambda: booster.inplace_predict(X, predict_type="margin"),
-        "lightgbm": lambda: light.predict(X, raw_score=True),
-        "catboost": lambda: cat.predict(X, prediction_type="RawFormulaVal", thread_count=threads),
-        "scikit-learn": lambda: sk.decision_function(X),
-    }
+
+    def xgboost():
+        return partial(xgboost_model().inplace_predict, X, predict_type="margin")
+
+    def lightgbm():
+        return partial(lightgbm_model().predict, X, raw_score=True)
+
+    def catboost():
+        model = catboost_model()
+        return partial(model.predict, X, prediction_type="RawFormulaVal", thread_count=threads)
+
+    def sklearn():
+        return partial(sklearn_model().decision_function, X)
+
+    return installed(
+        partial(forest.predict, X),
+        xgboost=xgboost,
+        lightgbm=lightgbm,
+        catboost=catboost,
+        **{"scikit-learn": sklearn},
+    )
 
 
 @cases("trees")

@@ -1,7 +1,7 @@
 """Side-by-side measurement: pyllm and its peers, interleaved in one process, against the machine's
 own limits. The cases stand in `benchmarks/bench_*.py`; `pyllm bench` runs them."""
 
-from pyllm.bench.case import DEVICE_SUITES, SUITES, Case, cases, load_cases
+from pyllm.bench.case import DEVICE_SUITES, SUITES, Case, cases, installed, load_cases
 from pyllm.bench.ceilings import Ceilings, measure_ceilings
 from pyllm.bench.measure import Row, measure
 
@@ -12,6 +12,7 @@ __all__ = [
     "Ceilings",
     "Row",
     "cases",
+    "installed",
     "load_cases",
     "measure",
     "measure_ceilings",

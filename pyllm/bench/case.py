@@ -12,10 +12,11 @@ called just before the case is measured and its arrays are dropped right after.
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Sides = dict[str, Callable[[], object]]
 # What a workload does with memory at best: reads arrays only; reads one and writes another; reads
@@ -41,6 +42,7 @@ class Case:
         repeats: timed rounds; each runs every side once, in turn.
         calls: calls a timing, for workloads too short for the clock.
         memory: also report each side's peak memory above its start.
+        auc: of models: takes what a side returned, gives its AUC on rows held out.
     """
 
     name: str
@@ -52,6 +54,28 @@ class Case:
     repeats: int = 15
     calls: int = 1
     memory: bool = False
+    auc: Callable[[Any], float] | None = None
+
+
+def installed(ours: Callable[[], object], **peers: Callable[[], Callable[[], object]]) -> Sides:
+    """Sides of which each peer is built by a function; those that are not installed are left out.
+
+    Args:
+        ours: what to time of pyllm.
+        peers: by name; imports its library and returns what to time.
+    """
+    sides: Sides = {"pyllm": ours}
+    for name, build in peers.items():
+        try:
+            sides[name] = build()
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] == "pyllm":
+                raise
+            warnings.warn(
+                f"{name} is left out, it needs {missing.name}: pip install 'pyllm[bench]'",
+                stacklevel=2,
+            )
+    return sides
 
 
 def cases(suite: str) -> Callable[[Callable[[], Iterator[Case]]], Callable[[], Iterator[Case]]]:

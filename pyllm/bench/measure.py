@@ -22,6 +22,7 @@ class Row:
         share: median over the rounds of the machine's least time / our time; None without a bound.
         bandwidth: bytes a second of the limit, where memory is one; the median.
         peak_bytes: memory above the start, per side, where the case asks for it.
+        auc: of the model of each side, where the case asks for it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Row:
     share: float | None
     bandwidth: float | None = None
     peak_bytes: dict[str, int] = field(default_factory=dict)
+    auc: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -38,9 +40,16 @@ def measure(
     """Run a case. Its first side is ours. `synchronize` waits for what a call has only queued."""
     sides = case.sides()
     ours = next(iter(sides))
-    for run in sides.values():  # warm caches, allocators and lazy set-up of both
-        run()
-        run()
+    auc: dict[str, float] = {}
+    long: dict[str, bool] = {}
+    for name, run in sides.items():  # warm caches, allocators and lazy set-up of both
+        start = time.perf_counter()
+        result = run()
+        long[name] = time.perf_counter() - start > _LONG
+        if case.auc:
+            auc[name] = case.auc(result)
+        if not long[name]:
+            run()
     probe = ceilings.probe(case)
     bandwidths: list[float] = []
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -49,7 +58,7 @@ def measure(
     try:
         for _ in range(case.repeats):
             for name, run in sides.items():
-                times[name].append(_time(run, case.calls, synchronize))
+                times[name].append(_time(run, case.calls, synchronize, settle=not long[name]))
             if probe:
                 bandwidths.append(probe.bytes / _time(probe, 1, synchronize))
     finally:
@@ -69,21 +78,27 @@ def measure(
             ceilings.seconds(case, limit) / o for limit, o in zip(limits, times[ours], strict=True)
         )
     bandwidth = statistics.median(bandwidths) if bandwidths else None
-    return Row(case.name, seconds, ratio, share, bandwidth, peaks)
+    return Row(case.name, seconds, ratio, share, bandwidth, peaks, auc)
 
 
 # An OpenMP pool (torch's) polls for some milliseconds after its last region and would take a core
 # from whoever runs next, so each side starts from rest. A thread that slept may then start on its
 # waker's core and wait there for the scheduler's next tick (4 ms), so each side runs untimed until
-# a few ticks have spread its threads.
+# a few ticks have spread its threads. To a run of half a second neither matters.
 _REST = 0.02
 _SETTLE = 0.015
+_LONG = 0.5
 
 
-def _time(run: Callable[[], object], calls: int, synchronize: Callable[[], object]) -> float:
+def _time(
+    run: Callable[[], object],
+    calls: int,
+    synchronize: Callable[[], object],
+    settle: bool = True,
+) -> float:
     time.sleep(_REST)
     settled = time.perf_counter() + _SETTLE
-    while True:
+    while settle:
         run()
         synchronize()
         if time.perf_counter() >= settled:

@@ -7,6 +7,7 @@ prints the bytes resident above the start at the first call, once inputs and mod
 """
 
 import gc
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -35,15 +36,16 @@ def _status(field: str) -> int:
 
 
 def _measure(name: str, side: str, threads: int) -> int:
-    import torch
-
     import pyllm
 
     pyllm.set_num_threads(threads)
-    torch.set_num_threads(threads)
-    # What a framework sets up at its first product and gradient is not the case's.
-    square = torch.ones(64, 64, requires_grad=True)
-    (square @ square).sum().backward()
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(threads)
+        # What a framework sets up at its first product and gradient is not the case's.
+        square = torch.ones(64, 64, requires_grad=True)
+        (square @ square).sum().backward()
     cases = load_cases(match=name, leave_out=lambda *_: None)
     (case,) = (case for case in cases if case.name == name)
     run = case.sides()[side]

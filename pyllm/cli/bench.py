@@ -53,7 +53,7 @@ def bench(
     """
     console = Console()
     if not console.is_terminal:  # a log file has no width: never cut a name
-        console = Console(width=140)
+        console = Console(width=180)
     if device not in ("cpu", "cuda"):
         raise typer.BadParameter(f"--device: expected cpu or cuda, got {device!r}")
     if device == "cuda" and (why := why_no_device()):
@@ -64,9 +64,9 @@ def bench(
     _set_threads(threads)
     suites = DEVICE_SUITES if device == "cuda" else SUITES if suite == "all" else (suite,)
 
-    def leave_out(file: str, missing: ModuleNotFoundError) -> None:
+    def leave_out(what: str, missing: ModuleNotFoundError) -> None:
         console.print(
-            f"{file} is left out, it needs {missing.name}: pip install 'pyllm[bench]'",
+            f"{what} is left out, it needs {missing.name}: pip install 'pyllm[bench]'",
             style="yellow",
             markup=False,
         )
@@ -84,7 +84,10 @@ def bench(
         ceilings = measure_device_ceilings() if on_device else measure_ceilings()
         for case in cases:
             progress.update(task, description=case.name)
-            rows.append(measure(case, ceilings, *([synchronize] if on_device else [])))
+            try:
+                rows.append(measure(case, ceilings, *([synchronize] if on_device else [])))
+            except ModuleNotFoundError as missing:
+                leave_out(case.name, missing)
             progress.advance(task)
 
     machine = describe_machine(ceilings)
@@ -106,9 +109,11 @@ def bench(
 def table_of(rows: list[Row]) -> Table:
     """Rows as a table: one line a peer."""
     with_memory = any(row.peak_bytes for row in rows)
+    with_auc = any(row.auc for row in rows)
     table = Table()
     table.add_column("case", no_wrap=True)
-    titles = ("pyllm", "peer", "time", "ratio", "of limit", "GB/s", *["peak MB"] * with_memory)
+    titles = ["pyllm", "peer", "time", "ratio", "of limit", "GB/s"]
+    titles += ["peak MB"] * with_memory + ["AUC"] * with_auc
     for title in titles:
         table.add_column(title, justify="left" if title == "peer" else "right", no_wrap=True)
     for row in rows:
@@ -125,10 +130,27 @@ def table_of(rows: list[Row]) -> Table:
                 cells += ["", "", ""]
             limit = "" if row.bandwidth is None else f"{row.bandwidth / 1e9:.0f}"
             cells += [share, limit] if first else ["", ""]
-            if row.peak_bytes and peer:
-                cells.append(f"{row.peak_bytes[ours] / 1e6:.0f} / {row.peak_bytes[peer] / 1e6:.0f}")
+            if with_memory:
+                peak = row.peak_bytes
+                cells.append(
+                    f"{peak[ours] / 1e6:.0f} / {peak[peer] / 1e6:.0f}" if peer and peak else ""
+                )
+            if with_auc and row.auc:
+                cells.append(_compare_auc(row.auc[ours], row.auc.get(peer)))
             table.add_row(*cells)
     return table
+
+
+# A model this much worse than a peer's would have won its time by doing less.
+_AUC_SLACK = 0.001
+
+
+def _compare_auc(ours: float, theirs: float | None) -> str:
+    """Both, ours in red where it falls behind."""
+    if theirs is None:
+        return f"{ours:.4f}"
+    colour = "green" if ours >= theirs - _AUC_SLACK else "red"
+    return f"[{colour}]{ours:.4f}[/] / {theirs:.4f}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -8,7 +8,9 @@ random_state gives the same model, bit for bit, at any n_jobs and on any instruc
 try:
     import sklearn  # noqa: F401
 except ImportError as error:
-    raise ImportError("pyllm.ensemble needs scikit-learn: pip install 'pyllm[ensemble]'") from error
+    raise ModuleNotFoundError(
+        "pyllm.ensemble needs scikit-learn: pip install 'pyllm[ensemble]'", name="sklearn"
+    ) from error
 
 # Stacking and voting are scikit-learn's own: they combine any estimators, these among them.
 from sklearn.ensemble import (

@@ -1,10 +1,13 @@
 """The yardstick of `pyllm bench`: what is timed, and what a share is a share of."""
 
+import time
+
 import numpy as np
 import pytest
 
 from pyllm import _cpu, cuda
-from pyllm.bench import Case, Ceilings, measure
+from pyllm.bench import Case, Ceilings, Row, installed, measure
+from pyllm.cli.bench import table_of
 
 
 @pytest.mark.parametrize("traffic", ["read", "copy", "triad", "update"])
@@ -56,3 +59,44 @@ def test_no_cuda_device_is_said_politely(pyllm, tmp_path):
     done = pyllm("bench", "--device", "tpu", cwd=tmp_path)
     assert done.returncode == 2
     assert "expected cpu or cuda" in done.stderr
+
+
+def test_models_are_judged_once_and_long_runs_need_no_settling():
+    calls = []
+
+    def sides():
+        return {"ours": lambda: calls.append("ours") or 0.75, "peer": lambda: 0.5}
+
+    row = measure(Case("fit", sides, repeats=2, auc=lambda model: model), Ceilings(flops=1e9))
+    assert row.auc == {"ours": 0.75, "peer": 0.5}
+    assert len(calls) > 2 + 2 * 2  # settled before each round
+    calls.clear()
+
+    def slow():
+        return {"ours": lambda: (calls.append("ours"), time.sleep(0.51))}
+
+    measure(Case("fit", slow, repeats=1), Ceilings(flops=1e9))
+    assert len(calls) == 2  # one to warm up, one to time
+
+
+def test_peers_that_are_not_installed_are_left_out():
+    def missing():
+        import no_such_library  # noqa: F401
+
+    with pytest.warns(UserWarning, match=r"peer is left out, it needs no_such_library: pip"):
+        sides = installed(int, peer=missing, other=lambda: float)
+    assert list(sides) == ["pyllm", "other"]
+
+    def broken():
+        raise ModuleNotFoundError(name="pyllm.trees")
+
+    with pytest.raises(ModuleNotFoundError):
+        installed(int, peer=broken)
+
+
+def test_areas_stand_beside_the_peers_in_red_where_they_fall_behind():
+    row = Row("fit", {"pyllm": 1.0, "peer": 2.0}, {"peer": 2.0}, None)
+    row.auc = {"pyllm": 0.8, "peer": 0.8005}
+    assert list(table_of([row]).columns[-1].cells) == ["[green]0.8000[/] / 0.8005"]
+    row.auc["peer"] = 0.802
+    assert list(table_of([row]).columns[-1].cells) == ["[red]0.8000[/] / 0.8020"]
