@@ -98,8 +98,7 @@ class AveragedTrees(ExplainedTrees):
         going_on = self._going_on()
         if not going_on:
             self._seed = draw_seed(self.random_state)
-        # Targets far from 0 would lose their digits in float32 gradients.
-        centre = np.average(columns, axis=0, weights=weight)
+        centre = self._centre(columns, weight)
         dataset = Dataset(
             X,
             max_bin=self.max_bin,
@@ -150,6 +149,10 @@ class AveragedTrees(ExplainedTrees):
         )
         if sums is not None:
             self._out_of_bag(columns, weight, sums, votes)
+
+    def _centre(self, columns: FloatArray, weight: FloatArray | None) -> FloatArray:
+        """(n_outputs,): targets far from 0 would lose their digits in float32 gradients."""
+        return np.average(columns, axis=0, weights=weight)
 
     def _draws(self, X: Any, columns: FloatArray, weight: FloatArray | None) -> Bootstrap | None:
         return None
@@ -292,6 +295,10 @@ class AveragedClassifier(ClassifierMixin, AveragedTrees):
         if self.n_classes_ <= 2:
             return (self._target == self.n_classes_ - 1).astype(np.float64)[:, np.newaxis]
         return (self._target[:, np.newaxis] == np.arange(self.n_classes_)).astype(np.float64)
+
+    def _centre(self, columns: FloatArray, weight: FloatArray | None) -> FloatArray:
+        """0: gradients that are whole numbers leave a node of one class nothing to gain."""
+        return np.zeros(columns.shape[1])
 
     def _weigh(self, weight: FloatArray | None) -> FloatArray | None:
         target = self.classes_[self._target]

@@ -68,6 +68,19 @@ def test_a_full_tree_knows_its_rows():
     assert DecisionTreeClassifier().fit(X, y).score(X, y) >= 0.99
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_a_node_of_one_class_is_a_leaf(classes, bootstrap):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(3000, 5))
+    y = np.digitize(X[:, 0] + rng.normal(size=3000), [0.0, 1.0][: classes - 1])
+    model = RandomForestClassifier(n_estimators=3, bootstrap=bootstrap, random_state=0).fit(X, y)
+    inner = model.forest_.value[model.forest_.feature >= 0]
+    assert len(inner) > 1000
+    assert (inner.max(axis=1) < 1.0).all()
+    assert (inner.max(axis=1) > 0.0).all()
+
+
 def test_several_targets_share_a_tree():
     X, y = load_diabetes(return_X_y=True)
     Y = np.column_stack([y, -y, X[:, 0]])
