@@ -63,4 +63,16 @@ int64_t partition_segment(const Bins& bins, const Split& split, int32_t* rows, i
   return end;
 }
 
+int64_t count_lefts(const Bins& bins, const Split& split, const int32_t* rows, int64_t count) {
+  const Feature& f = bins.features[split.feature];
+  const std::vector<uint8_t> goes_left = left_codes(f, split);
+  const int64_t column = f.column * bins.rows;
+  int64_t lefts = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t at = column + rows[i];
+    lefts += goes_left[f.wide ? bins.wide.by_column[at] : bins.narrow.by_column[at]];
+  }
+  return lefts;
+}
+
 }  // namespace pyllm::trees

@@ -17,4 +17,7 @@ std::vector<uint8_t> left_codes(const Feature& feature, const Split& split);
 int64_t partition_segment(const Bins& bins, const Split& split, int32_t* rows, int32_t* spare,
                           int64_t count);
 
+// How many of these rows a split sends left.
+int64_t count_lefts(const Bins& bins, const Split& split, const int32_t* rows, int64_t count);
+
 }  // namespace pyllm::trees
