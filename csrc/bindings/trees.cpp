@@ -255,6 +255,8 @@ void bind_trees(py::module_& m) {
       .def_readwrite("category_l2", &GrowOptions::category_l2)
       .def_readwrite("max_cat_threshold", &GrowOptions::max_cat_threshold)
       .def_readwrite("max_onehot", &GrowOptions::max_onehot)
+      .def_readwrite("min_category_samples", &GrowOptions::min_category_samples)
+      .def_readwrite("min_group_samples", &GrowOptions::min_group_samples)
       .def_readwrite("extra_random", &GrowOptions::extra_random)
       .def_property(
           "l1", [](const GrowOptions& o) { return o.objective.l1; },

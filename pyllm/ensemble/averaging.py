@@ -204,6 +204,8 @@ class AveragedTrees(ExplainedTrees):
             gamma=self.min_impurity_decrease * total_weight / self._impurity_scale(outputs),
             min_child_weight=self.min_weight_fraction_leaf * total_weight,
             reg_lambda=0.0,
+            min_category_samples=0,
+            min_group_samples=0,
             monotone=monotone_signs(self.monotonic_cst, self._names()),
         )
 

@@ -93,6 +93,9 @@ class GradientBoosting(ExplainedTrees):
         With more of them, subsets are searched in the order of gradient / (hessian + cat_smooth),
         with cat_l2 added to reg_lambda and at most max_cat_threshold categories on the smaller
         side, as in LightGBM.
+    min_category_samples, min_group_samples : int, default=20 and 100
+        Categories of fewer rows in a node stay with the missing ones, and subsets are tried so many
+        rows apart: what keeps features of many categories from overfitting.
     class_weight : dict, "balanced" or None, default=None
         Classifiers: weights of classes, multiplied into sample weights.
     metric : str, callable, Metric, or list of them, default=None
@@ -170,6 +173,8 @@ class GradientBoosting(ExplainedTrees):
         cat_smooth: float = 10.0,
         cat_l2: float = 10.0,
         max_cat_threshold: int = 32,
+        min_category_samples: int = 20,
+        min_group_samples: int = 100,
         class_weight: Any = None,
         metric: Any = None,
         early_stopping_rounds: int | None = None,
@@ -217,6 +222,8 @@ class GradientBoosting(ExplainedTrees):
         self.cat_smooth = cat_smooth
         self.cat_l2 = cat_l2
         self.max_cat_threshold = max_cat_threshold
+        self.min_category_samples = min_category_samples
+        self.min_group_samples = min_group_samples
         self.class_weight = class_weight
         self.metric = metric
         self.early_stopping_rounds = early_stopping_rounds
@@ -302,6 +309,8 @@ class GradientBoosting(ExplainedTrees):
             cat_smooth=self.cat_smooth,
             cat_l2=self.cat_l2,
             max_cat_threshold=self.max_cat_threshold,
+            min_category_samples=self.min_category_samples,
+            min_group_samples=self.min_group_samples,
             colsample_bytree=self.colsample_bytree,
             colsample_bylevel=self.colsample_bylevel,
             colsample_bynode=self.colsample_bynode,

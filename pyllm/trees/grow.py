@@ -12,7 +12,15 @@ from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.tree import Tree
 
-_COUNTS = ("max_depth", "max_leaves", "min_child_samples", "min_split_samples", "max_onehot")
+_COUNTS = (
+    "max_depth",
+    "max_leaves",
+    "min_child_samples",
+    "min_split_samples",
+    "max_onehot",
+    "min_category_samples",
+    "min_group_samples",
+)
 _NOT_NEGATIVE = (
     "reg_lambda",
     "reg_alpha",
@@ -51,6 +59,9 @@ class TreeParameters:
         cat_smooth, cat_l2: the subset of categories on one side is searched in the order of
             G / (H + cat_smooth), with cat_l2 added to reg_lambda in its gain.
         max_cat_threshold: most categories of the smaller side of a split.
+        min_category_samples: categories of fewer rows in a node stay on the right.
+        min_group_samples: fewest rows by which two subsets that are tried differ, and that are left
+            on the right. Both count rows by their share of the hessians.
         max_onehot: features of up to this many categories part one from all others instead.
         quantized: choose splits by gradients rounded at random to 15 levels (Shi et al., "Quantized
             Training of Gradient Boosting Decision Trees", 2022); leaf values are exact.
@@ -79,6 +90,8 @@ class TreeParameters:
     cat_smooth: float = 10.0
     cat_l2: float = 10.0
     max_cat_threshold: int = 32
+    min_category_samples: int = 20
+    min_group_samples: int = 100
     max_onehot: int = 4
     quantized: bool = False
     extra_random: bool = False
@@ -86,13 +99,7 @@ class TreeParameters:
     def __post_init__(self) -> None:
         if self.growth not in ("leafwise", "depthwise"):
             raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
-        for name in (
-            "max_depth",
-            "max_leaves",
-            "min_child_samples",
-            "min_split_samples",
-            "max_onehot",
-        ):
+        for name in _COUNTS:
             value = getattr(self, name)
             if value is not None:
                 require_whole(name, value, 0, (1 << 31) - 1)
@@ -136,6 +143,8 @@ class TreeParameters:
         options.category_smooth, options.category_l2 = self.cat_smooth, self.cat_l2
         options.max_cat_threshold = self.max_cat_threshold
         options.max_onehot = self.max_onehot
+        options.min_category_samples = self.min_category_samples
+        options.min_group_samples = self.min_group_samples
         if self.interaction is not None:
             options.interaction = _interaction_sets(self.interaction, n_features)
         return options

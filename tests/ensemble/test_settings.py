@@ -57,6 +57,8 @@ def test_n_estimators_is_a_whole_number(kind, value):
         "cat_smooth",
         "cat_l2",
         "max_cat_threshold",
+        "min_category_samples",
+        "min_group_samples",
     ],
 )
 def test_numbers_of_boosting_are_numbers(name):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.metrics import log_loss, ndcg_score
+from sklearn.metrics import log_loss, ndcg_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from pyllm import _cpu
@@ -152,3 +152,26 @@ def test_ranking_is_as_good_as_lightgbms(rng):
         return ndcg_score(2.0 ** y_test.reshape(queries, rows) - 1, predicted)
 
     assert ndcg(ours) >= ndcg(peer) - 0.02
+
+
+def test_many_categories_are_used_as_well_as_by_lightgbm():
+    """Of 300 categories most are rare: they must not be learned by heart."""
+    rng = np.random.default_rng(0)
+    n, counts = 6000, (5, 40, 300)
+    X = np.empty((2 * n, 5))
+    X[:, :2] = rng.normal(size=(2 * n, 2))
+    score = X[:, 0] * X[:, 1]
+    for k, count in enumerate(counts):
+        share = 1.0 / (np.arange(count) + 3.0)
+        X[:, 2 + k] = rng.choice(count, 2 * n, p=share / share.sum())
+        score += rng.normal(size=count)[X[:, 2 + k].astype(int)]
+    y = (score + rng.logistic(size=2 * n) > 0).astype(int)
+    features = [2, 3, 4]
+    ours = GradientBoostingClassifier(
+        n_estimators=60, categorical_features=features, reg_lambda=0.0, random_state=0
+    ).fit(X[:n], y[:n])
+    peer = lightgbm.LGBMClassifier(n_estimators=60, verbose=-1, n_jobs=1)
+    peer.fit(X[:n], y[:n], categorical_feature=features)
+    p, q = (model.predict_proba(X[n:]) for model in (ours, peer))
+    assert roc_auc_score(y[n:], p[:, 1]) >= roc_auc_score(y[n:], q[:, 1]) - 0.001
+    assert log_loss(y[n:], p) <= log_loss(y[n:], q) + 0.001

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pyllm.trees import Dataset, Forest, TreeParameters, grow_tree
 
-SMOOTHLESS = {"cat_smooth": 0.0, "cat_l2": 0.0, "max_cat_threshold": 100}
+FREE = {"min_category_samples": 0, "min_group_samples": 0}
+SMOOTHLESS = {"cat_smooth": 0.0, "cat_l2": 0.0, "max_cat_threshold": 100, **FREE}
 
 
 def data(rng, n, categories, missing=0.0):
@@ -78,7 +79,7 @@ def test_prediction_agrees_with_training(missing, outputs, dtype):
     g = effect[np.nan_to_num(X[:, 1]).astype(int)] + rng.normal(size=(n, outputs))
     dataset = Dataset(X, categorical=[1, 2], max_bin=400)
     rows = np.flatnonzero(rng.random(n) < 0.7)
-    p = TreeParameters(max_leaves=40)
+    p = TreeParameters(max_leaves=40, **FREE)
     grown = grow_tree(dataset, g, np.ones((n, outputs)), p, rows=rows)
     assert (grown.tree.category_offset[grown.tree.feature == 1] >= 0).all()
     assert {1} <= set(grown.tree.feature.tolist())
@@ -91,7 +92,7 @@ def test_prediction_agrees_with_training(missing, outputs, dtype):
 def test_children_keep_their_least_rows():
     X, g, _ = data(np.random.default_rng(0), 500, 30)
     h = np.random.default_rng(1).random(500)
-    p = TreeParameters(max_leaves=None, min_child_samples=25, cat_smooth=0.0)
+    p = TreeParameters(max_leaves=None, min_child_samples=25, cat_smooth=0.0, **FREE)
     counts = grow_tree(Dataset(X, categorical=[0]), g, h, p).tree.count
     assert len(counts) > 5
     assert counts.min() >= 25
@@ -100,10 +101,53 @@ def test_children_keep_their_least_rows():
 def test_at_most_so_many_categories_on_one_side():
     X, _, _ = data(np.random.default_rng(0), 2000, 40)
     g = np.where(X[:, 0] % 2 == 0, 1.0, -1.0)
-    p = TreeParameters(max_leaves=2, max_cat_threshold=3)
+    p = TreeParameters(max_leaves=2, max_cat_threshold=3, **FREE)
     tree = grow_tree(Dataset(X, categorical=[0]), g, np.ones(2000), p).tree
     left = sum(int(word).bit_count() for word in tree.category_bits)
     assert min(left, 40 - left) == 3
+
+
+def went_left(tree, categories):
+    """Which categories the root sends left."""
+    bits = tree.category_bits[: tree.category_words[0]]
+    return {c for c in range(categories) if c // 32 < len(bits) and bits[c // 32] >> c % 32 & 1}
+
+
+def test_categories_of_few_rows_stay_on_the_right():
+    # By their gradients the rarest would lead from either end.
+    counts = np.array([9, 30, 200, 200, 200, 9, 30])
+    X = np.repeat(np.arange(7.0), counts)[:, np.newaxis]
+    g = np.repeat([-9.0, -3.0, -1.0, 0.0, 1.0, 9.0, 3.0], counts)
+    dataset = Dataset(X, categorical=[0])
+
+    def left(**options):
+        p = TreeParameters(max_leaves=2, **{**SMOOTHLESS, **options})
+        return went_left(grow_tree(dataset, g, np.ones(len(g)), p).tree, 7)
+
+    assert left() == {0, 1, 2}
+    assert left(min_category_samples=10) == {1, 2}
+    assert left(min_category_samples=31) in ({2}, {4})
+    assert left(min_category_samples=1000) == set()
+
+
+@given(seed=st.integers(0, 10**6), least=st.sampled_from([1, 60, 150]))
+def test_subsets_are_tried_a_group_of_rows_apart(seed, least):
+    """With unit hessians rows are counted exactly: all cuts of the order are known."""
+    X, g, _ = data(np.random.default_rng(seed), 600, 12)
+    h, code = np.ones(600, np.float32), X[:, 0].astype(int)
+    p = TreeParameters(max_leaves=2, reg_lambda=0.0, **{**SMOOTHLESS, "min_group_samples": least})
+    tree = grow_tree(Dataset(X, categorical=[0]), g, h, p).tree
+    rows, sums = np.bincount(code), np.bincount(code, g)
+    order = np.argsort(sums / rows, kind="stable")
+    best = 0.0
+    for way in (order, order[::-1]):
+        group = 0
+        for n in range(1, 12):
+            group += rows[way[n - 1]]
+            if group >= least and 600 - rows[way[:n]].sum() >= least:
+                group = 0
+                best = max(best, gain_of(np.isin(code, way[:n]), g.astype(float), h, 0.0))
+    np.testing.assert_allclose(tree.gain[0], best, rtol=1e-5)
 
 
 def test_rare_and_unknown_categories_count_as_missing():

@@ -3,13 +3,15 @@
 // Few categories: each in turn against all others. Many: sorted by gradient / (hessian + smooth),
 // for which the best of all partitions is one of the cuts in that order (Fisher 1958; exactly so
 // for a convex loss without smoothing), tried from both ends up to a number of categories, with an
-// L2 penalty of its own against overfitting (as in LightGBM). With vector leaves, in the order of
-// each output. Missing values take part like a category; a partition that has them on the left is
-// turned around, so that they go right, where categories go that training did not see.
+// L2 penalty of its own against overfitting. Categories of a few rows would lead that order by
+// chance: they stay out of it, on the right, and cuts are tried a group of rows apart (all of this
+// as in LightGBM). With vector leaves, in the order of each output. Missing values take part like a
+// category; a partition that has them on the left is turned around, so that they go right, where
+// categories go that training did not see.
 #include "cpu/trees/categories.h"
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 
 namespace pyllm::trees {
 namespace {
@@ -61,16 +63,30 @@ class Partitions {
   double parent_ = 0, total_hessian_ = 0;
 };
 
-// The categories, as positions in the column, by the ratio of one output's sums.
-std::vector<int32_t> by_ratio(const CategoryColumn& column, const Partitions& partitions,
-                              int32_t output, double smooth) {
+// How many rows each category has, told from its share of the hessians: histograms hold no counts.
+std::vector<double> rows_of(const CategoryColumn& column, const ScanArgs& args) {
+  const auto hessian = [&](const Pair* sums, int64_t stride) {
+    double total = 0;
+    for (int32_t o = 0; o < args.outputs; ++o) total += static_cast<double>(sums[o * stride][1]);
+    return total;
+  };
+  const double total = hessian(args.totals, 1);
+  std::vector<double> rows(column.count, 0.0);
+  for (int32_t i = 0; total > 0 && i < column.count; ++i) {
+    const double share = hessian(column.sums + i, column.stride) / total;
+    rows[i] = std::floor(share * static_cast<double>(args.count) + 0.5);
+  }
+  return rows;
+}
+
+// Some categories, as positions in the column, by the ratio of one output's sums.
+std::vector<int32_t> by_ratio(std::vector<int32_t> order, const CategoryColumn& column,
+                              const Partitions& partitions, int32_t output, double smooth) {
   std::vector<double> ratio(column.count);
   for (int32_t i = 0; i < column.count; ++i) {
     const auto [g, h] = partitions.real(column.sums[i + output * column.stride]);
     ratio[i] = h + smooth > 0 ? g / (h + smooth) : 0.0;
   }
-  std::vector<int32_t> order(column.count);
-  std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return ratio[a] < ratio[b]; });
   return order;
@@ -86,14 +102,22 @@ void best_category_split(const CategoryColumn& column, const ScanArgs& args, Spl
   std::vector<int32_t> chosen;
   double highest = -kInfinity;
 
+  const std::vector<double> rows = rows_of(column, args);
+  const auto least = static_cast<double>(one_hot ? 0 : rules.min_group_samples);
+
   // Tries the first 1, 2, ..., most categories of an order.
   const auto try_prefixes = [&](const std::vector<int32_t>& order, int32_t most) {
     std::vector<Pair> left(args.outputs, Pair{0, 0});
     int64_t left_rows = 0;
+    double group = 0, rest = static_cast<double>(args.count);
     for (int32_t n = 1; n <= most; ++n) {
       const int32_t last = order[n - 1];
       for (int32_t o = 0; o < args.outputs; ++o) left[o] += column.sums[last + o * column.stride];
       if (column.rows) left_rows += column.rows[last];
+      group += rows[last];
+      rest -= rows[last];
+      if (group < least || rest < least) continue;
+      group = 0;
       const double gain = partitions.gain(left, left_rows);
       if (gain > highest) {
         highest = gain;
@@ -104,9 +128,14 @@ void best_category_split(const CategoryColumn& column, const ScanArgs& args, Spl
   if (one_hot) {
     for (int32_t i = 0; i < column.count; ++i) try_prefixes({i}, 1);
   } else {
-    const int32_t most = std::min(rules.max_cat_threshold, column.count - 1);
+    std::vector<int32_t> common;
+    for (int32_t i = 0; i < column.count; ++i) {
+      if (rows[i] >= static_cast<double>(rules.min_category_samples)) common.push_back(i);
+    }
+    const int32_t most =
+        std::min({rules.max_cat_threshold, column.count - 1, static_cast<int32_t>(common.size())});
     for (int32_t o = 0; o < args.outputs; ++o) {
-      std::vector<int32_t> order = by_ratio(column, partitions, o, rules.category_smooth);
+      std::vector<int32_t> order = by_ratio(common, column, partitions, o, rules.category_smooth);
       try_prefixes(order, most);
       std::reverse(order.begin(), order.end());
       try_prefixes(order, most);

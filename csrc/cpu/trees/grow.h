@@ -22,6 +22,7 @@ struct GrowOptions {
   std::vector<std::vector<int32_t>> interaction;  // sets that a path stays within; empty: any
   double category_smooth = 10, category_l2 = 10;
   int32_t max_cat_threshold = 32, max_onehot = 4;
+  int64_t min_category_samples = 20, min_group_samples = 100;
   bool extra_random = false;  // one random cut a feature
 };
 

@@ -39,6 +39,8 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
   rules.category_l2 = o.category_l2;
   rules.max_cat_threshold = o.max_cat_threshold;
   rules.max_onehot = o.max_onehot;
+  rules.min_category_samples = o.min_category_samples;
+  rules.min_group_samples = o.min_group_samples;
   rules.random_cuts = o.extra_random;
   rules.seed = in.seed;
 
