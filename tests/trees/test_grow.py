@@ -138,6 +138,42 @@ def test_subtrees_that_are_grown_apart_are_numbered_as_if_they_were_not(growth):
     assert grown.tree.n_leaves > 20
 
 
+@pytest.mark.parametrize("extra_random", [False, True])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"colsample_bynode": 0.1},
+        {"colsample_bynode": 0.5, "min_child_samples": 4, "growth": "depthwise"},
+        {"max_depth": 6, "min_split_samples": 50},
+        {"reg_lambda": 1.0, "gamma": 2.0, "min_child_weight": 3.0},
+    ],
+    ids=str,
+)
+def test_subtrees_in_cache_are_those_of_the_general_path(extra_random, outputs, change, isa):
+    """Monotone signs that are all 0 ask for nothing, but only the general path knows them."""
+    rng = np.random.default_rng(outputs)
+    X = rng.normal(size=(6000, 12))
+    X[:, 3:5] = rng.integers(0, 5, (6000, 2))
+    if not extra_random:  # whose cuts beside missing values go after another bin
+        X[:, 1:4][rng.random((6000, 3)) < 0.05] = np.nan
+    weight = rng.integers(1, 5, 6000).astype(np.float32)
+    y = np.nan_to_num(X[:, 1]) * X[:, 0] + rng.normal(size=6000)
+    columns = np.digitize(y, [-0.5, 0.5])[:, np.newaxis] == np.arange(outputs)
+    g = -weight[:, np.newaxis] * (columns if outputs > 1 else y[:, np.newaxis])
+    h = np.repeat(weight[:, np.newaxis], outputs, axis=1)
+    rows = np.flatnonzero(rng.random(6000) < 0.7).astype(np.int32)
+    dataset = Dataset(X)
+    settings = {"max_leaves": None, "reg_lambda": 0.0, "extra_random": extra_random} | change
+    plain, general = (
+        grow_tree(dataset, g, h, TreeParameters(**settings, monotone=signs), rows=rows, seed=3)
+        for signs in (None, [0] * 12)
+    )
+    assert plain.tree.n_leaves > 10
+    assert fingerprint(plain) == fingerprint(general)
+
+
 def splits(tree):
     return set(tree.feature[tree.feature >= 0].tolist())
 

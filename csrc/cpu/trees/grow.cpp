@@ -14,6 +14,7 @@
 #include "cpu/trees/node_splits.h"
 #include "cpu/trees/node_values.h"
 #include "cpu/trees/open_node.h"
+#include "cpu/trees/plain_subtree.h"
 #include "cpu/trees/sampling.h"
 #include "cpu/trees/segment.h"
 #include "cpu/trees/shared.h"
@@ -22,9 +23,7 @@
 namespace pyllm::trees {
 namespace {
 
-// Rows of a node whose subtree one thread grows, and how many a thread gets between checkpoints.
-constexpr int64_t kSubtreeRows = 4096;
-constexpr int64_t kSubtreesAtOnce = 32;
+constexpr int64_t kSubtreesAtOnce = 32;  // that a thread gets between checkpoints
 
 // Grows a tree, or what is below one node of it.
 class Grower {
@@ -33,7 +32,8 @@ class Grower {
       : shared_(shared),
         options_(shared.options),
         splits_(shared),
-        defers_(options_.max_leaves == 0 && root.rows.count > kSubtreeRows),
+        plain_(has_plain_subtrees(shared)),
+        defers_(options_.max_leaves == 0 && (plain_ || root.rows.count > kSubtreeRows)),
         queue_(Later{options_.leafwise}) {
     grown_.add(std::move(root));
   }
@@ -49,7 +49,7 @@ class Grower {
 
  private:
   void run(Checkpoint checkpoint) {
-    if (may_split(0)) find_split(0);
+    if (may_split(0)) look_at(0);
     while (!queue_.empty() && !full()) {
       checkpoint();
       const int32_t node = queue_.top().node;
@@ -68,12 +68,40 @@ class Grower {
       const int64_t end = std::min(begin + step, count);
       std::vector<OpenTree> subtrees(end - begin);
       parallel_tasks(end - begin, [&](int64_t i) {
-        subtrees[i] = Grower(shared_, grown_.nodes[deferred_[begin + i]]).grow([] {});
+        const OpenNode& root = grown_.nodes[deferred_[begin + i]];
+        subtrees[i] = plain_ ? plain_subtree(root) : Grower(shared_, root).grow([] {});
       });
       for (int64_t i = begin; i < end; ++i) {
         graft(grown_, deferred_[i], std::move(subtrees[i - begin]));
       }
     }
+  }
+
+  OpenTree plain_subtree(const OpenNode& root) const {
+    std::vector<PlainNode> nodes;
+    PlainSubtreeArgs args;
+    args.shared = &shared_;
+    args.rows = shared_.rows.data() + root.rows.begin;
+    args.count = static_cast<int32_t>(root.rows.count);
+    args.depth = root.depth;
+    args.key = root.key;
+    args.totals = root.totals.data();
+    tree_plain_subtree(args, nodes);
+    OpenTree tree;
+    for (const PlainNode& n : nodes) {
+      OpenNode node;
+      node.rows = {root.rows.begin + n.begin, n.count};
+      node.depth = n.depth;
+      node.split.gain = n.gain;
+      const int32_t at = tree.add(std::move(node));
+      tree.tree.feature[at] = n.feature;
+      tree.tree.bin[at] = n.bin;
+      tree.tree.left[at] = n.left;
+      tree.tree.right[at] = n.left < 0 ? n.left : n.left + 1;
+      tree.tree.default_left[at] = n.default_left;
+      tree.tree.gain[at] = static_cast<float>(n.gain);
+    }
+    return tree;
   }
 
   bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
@@ -85,7 +113,11 @@ class Grower {
            (options_.max_depth == 0 || n.depth < options_.max_depth) && !full();
   }
 
-  void find_split(int32_t node) {
+  void look_at(int32_t node) {
+    if (defers_ && grown_.nodes[node].rows.count <= kSubtreeRows) {
+      deferred_.push_back(node);
+      return;
+    }
     splits_.find(grown_.nodes[node]);
     enqueue(node);
   }
@@ -119,12 +151,7 @@ class Grower {
     }
     splits_.give_back(parent);
     for (const int32_t child : {left, right}) {
-      if (!may_split(child)) continue;
-      if (defers_ && grown_.nodes[child].rows.count <= kSubtreeRows) {
-        deferred_.push_back(child);
-      } else {
-        find_split(child);
-      }
+      if (may_split(child)) look_at(child);
     }
   }
 
@@ -184,6 +211,7 @@ class Grower {
   const Shared& shared_;
   const GrowOptions& options_;
   NodeSplits splits_;
+  const bool plain_;               // these are such as plain_subtree.h says
   const bool defers_;              // small subtrees are grown last
   std::vector<int32_t> deferred_;  // their roots
   OpenTree grown_;

@@ -1,0 +1,358 @@
+// The best cut of a node of a plain subtree (plain_subtree.h) over the features it drew.
+//
+// Per feature the rows' sums are added up by code, and the codes that occur give the running sums
+// left of each cut, in the order of the codes. Gains are those of scan.h, operation for operation,
+// and so are ties. A random cut takes no table: the least and the greatest code, then one sum.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "core/philox.h"
+#include "cpu/simd.h"
+#include "cpu/trees/feature_draw.h"
+#include "cpu/trees/plain_subtree.h"
+#include "cpu/trees/sampling.h"
+#include "cpu/trees/shared.h"
+
+namespace pyllm::PYLLM_ISA {
+
+using namespace trees;
+
+// The rows of a subtree, numbered from 0.
+struct PlainRows {
+  const uint8_t* codes = nullptr;  // (rows, stride)
+  int64_t stride = 0;
+  const int64_t* words = nullptr;  // (rows, outputs), as pack64 does
+};
+
+struct PlainNodeRows {
+  const int32_t* rows = nullptr;
+  int32_t count = 0;
+  const Pair* totals = nullptr;  // by output
+  uint64_t key = 0;              // what it draws by
+};
+
+struct PlainCut {
+  double gain = -kInfinity;
+  int32_t feature = -1, bin = 0;
+  bool missing_left = false, saw_missing = false;
+};
+
+class PlainSearch {
+ public:
+  PlainSearch(const Shared& shared, const PlainRows& rows)
+      : rules_(shared.rules),
+        features_(shared.input.bins->features),
+        min_rows_(shared.options.min_child_samples),
+        share_(shared.options.share_by_node),
+        outputs_(shared.input.outputs),
+        rows_(rows),
+        draw_(shared.features),
+        least_(std::max(rules_.min_child_weight,
+                        static_cast<double>(rules_.least_hessian_sum) * rules_.hessian_unit)),
+        table_(static_cast<size_t>(kGroup) * kCodes * outputs_),
+        row_table_(min_rows_ > 1 ? kGroup * kCodes : 0),
+        sums_(static_cast<size_t>(kCodes) * outputs_),
+        missing_(outputs_),
+        left_(outputs_) {}
+
+  // Feature -1: there is nothing to gain.
+  PlainCut find(const PlainNodeRows& node) {
+    node_ = node;
+    best_ = {};
+    parent_ = total_hessian_ = 0;
+    for (int32_t o = 0; o < outputs_; ++o) {
+      const double g = gradient_of(node.totals[o]), h = hessian_of(node.totals[o]);
+      parent_ += rules_.objective.gain(g, h, rules_.objective.weight(g, h));
+      total_hessian_ += h;
+    }
+    const auto& drawn = draw_(share_, rules_.seed, stream_of(Draw::node, node.key));
+    const auto count = static_cast<int32_t>(drawn.size());
+    if (rules_.random_cuts) {
+      for (const int32_t feature : drawn) try_random_cut(feature);
+    } else {
+      for (int32_t first = 0; first < count; first += kGroup) {
+        try_group(drawn.data() + first, std::min(kGroup, count - first));
+      }
+    }
+    return best_;
+  }
+
+  // Sums of the left child, by output, of the cut that was found last.
+  const Pair* left() const { return left_.data(); }
+
+ private:
+  using V = Vec<double>;
+  static constexpr int32_t kCodes = 256;
+  static constexpr int32_t kGroup = 8;  // features summed in one pass over the rows
+
+  double gradient_of(Pair sum) const { return static_cast<double>(sum[0]) * rules_.gradient_unit; }
+  double hessian_of(Pair sum) const { return static_cast<double>(sum[1]) * rules_.hessian_unit; }
+
+  void try_group(const int32_t* features, int32_t count) {
+    int32_t columns[kGroup];
+    for (int32_t j = 0; j < count; ++j) columns[j] = features_[features[j]].column;
+    std::fill_n(&occurs_[0][0], count * (kCodes / 64), 0);
+    with_count(count, [&](auto known) {
+      outputs_ == 1 ? add_up<known, true>(columns) : add_up<known, false>(columns);
+    });
+    for (int32_t j = 0; j < count; ++j) {
+      const Feature& f = features_[features[j]];
+      cuts_.feature = features[j];
+      run(f, j);
+      try_cuts(cuts_.missing ? cuts_.count : cuts_.count - 1, false);
+      if (cuts_.missing) try_cuts(cuts_.count - 1, true);
+    }
+  }
+
+  // Calls body with a constant.
+  template <class Body>
+  static void with_count(int32_t count, Body&& body) {
+    switch (count) {
+      case 1:
+        return body(std::integral_constant<int32_t, 1>{});
+      case 2:
+        return body(std::integral_constant<int32_t, 2>{});
+      case 3:
+        return body(std::integral_constant<int32_t, 3>{});
+      case 4:
+        return body(std::integral_constant<int32_t, 4>{});
+      case 5:
+        return body(std::integral_constant<int32_t, 5>{});
+      case 6:
+        return body(std::integral_constant<int32_t, 6>{});
+      case 7:
+        return body(std::integral_constant<int32_t, 7>{});
+      default:
+        return body(std::integral_constant<int32_t, 8>{});
+    }
+  }
+
+  // Adds the rows' sums to the tables of some features.
+  template <int32_t kFeatures, bool kOneOutput>
+  void add_up(const int32_t* columns) {
+    int32_t column[kFeatures];
+    std::copy_n(columns, kFeatures, column);
+    const int64_t outputs = kOneOutput ? 1 : outputs_;
+    int64_t* __restrict table = table_.data();
+    uint32_t* row_table = row_table_.data();
+    for (int32_t i = 0; i < node_.count; ++i) {
+      const int64_t row = node_.rows[i];
+      const uint8_t* codes = rows_.codes + row * rows_.stride;
+      const int64_t* __restrict words = rows_.words + row * outputs;
+      for (int32_t j = 0; j < kFeatures; ++j) {
+        const uint32_t code = codes[column[j]];
+        occurs_[j][code / 64] |= uint64_t{1} << code % 64;
+        int64_t* sums = table + (j * kCodes + code) * outputs;
+        for (int64_t o = 0; o < outputs; ++o) sums[o] += words[o];
+      }
+      if (min_rows_ <= 1) continue;
+      for (int32_t j = 0; j < kFeatures; ++j) ++row_table[j * kCodes + codes[column[j]]];
+    }
+  }
+
+  // Running sums over the codes that occur; leaves the table empty.
+  void run(const Feature& f, int32_t j) {
+    cuts_.count = 0;
+    cuts_.missing = false;
+    int64_t rows = 0;
+    for (int32_t w = 0; w < kCodes / 64; ++w) {
+      for (uint64_t bits = occurs_[j][w]; bits != 0; bits &= bits - 1) {
+        const int32_t code = w * 64 + std::countr_zero(bits);
+        const int32_t n = cuts_.count;
+        int64_t* sums = table_.data() + (int64_t{j} * kCodes + code) * outputs_;
+        const bool missing = code == f.bins;
+        for (int32_t o = 0; o < outputs_; ++o) {
+          int64_t* to = sums_.data() + o * kCodes;
+          (missing ? missing_[o] : to[n]) = sums[o] + (missing || n == 0 ? 0 : to[n - 1]);
+          cuts_.missing |= missing && sums[o] != 0;
+          sums[o] = 0;
+        }
+        if (min_rows_ > 1) {
+          uint32_t& here = row_table_[j * kCodes + code];
+          (missing ? cuts_.missing_rows : cuts_.rows[n]) = missing ? here : rows += here;
+          here = 0;
+        }
+        if (missing) continue;
+        cuts_.code[n] = static_cast<uint8_t>(code);
+        ++cuts_.count;
+      }
+    }
+  }
+
+  // Betters the best by one of the first cuts.
+  void try_cuts(int32_t count, bool missing_left) {
+    if (count <= 0) return;
+    for (int32_t o = 0; o < outputs_; ++o) {
+      split_sums(count, o, missing_left);
+      add_gains(count, o);
+    }
+    const double score = highest_gain(count);
+    if (!betters(score, cuts_.feature)) return;
+    int32_t cut = 0;
+    while (gain_[cut] != score) ++cut;
+    best_ = {score - parent_, cuts_.feature, cuts_.code[cut], missing_left, cuts_.missing};
+    for (int32_t o = 0; o < outputs_; ++o) {
+      left_[o] = unpack(sums_[o * kCodes + cut] + (missing_left ? missing_[o] : 0));
+    }
+  }
+
+  // Sums left of each cut, in units of 1.0, of one output; hessian -1: not to be.
+  void split_sums(int32_t count, int32_t o, bool missing_left) {
+    const int64_t start = missing_left ? missing_[o] : 0;
+    const int64_t* __restrict sums = sums_.data() + o * kCodes;
+    for (int32_t i = 0; i < count; ++i) {
+      const int64_t word = sums[i] + start;
+      const auto hessian = static_cast<int32_t>(word);
+      const auto gradient = static_cast<int32_t>((word - hessian) >> 32);
+      gradient_[i] = static_cast<double>(gradient) * rules_.gradient_unit;
+      hessian_[i] = static_cast<double>(hessian) * rules_.hessian_unit;
+    }
+    for (int32_t i = count; i < count + V::lanes; ++i) {
+      gradient_[i] = 0;
+      hessian_[i] = -1;
+    }
+    if (min_rows_ <= 1) return;
+    for (int32_t i = 0; i < count; ++i) {
+      const int64_t rows = cuts_.rows[i] + (missing_left ? cuts_.missing_rows : 0);
+      if (rows < min_rows_ || node_.count - rows < min_rows_) hessian_[i] = -1;
+    }
+  }
+
+  // Adds an output's gains to those before it.
+  void add_gains(int32_t count, int32_t o) {
+    const V l2(rules_.objective.l2);
+    const V g(gradient_of(node_.totals[o])), h(hessian_of(node_.totals[o]));
+    for (int32_t i = 0; i < count; i += V::lanes) {
+      const V gl = load(gradient_ + i), hl = load(hessian_ + i);
+      const V gr = g - gl, hr = h - hl;
+      const V gain = gl * gl / (hl + l2) + gr * gr / (hr + l2);
+      store(gain_ + i, o == 0 ? gain : load(gain_ + i) + gain);
+      store(hessian_sum_ + i, o == 0 ? hl : load(hessian_sum_ + i) + hl);
+    }
+  }
+
+  // The highest gain; those of cuts with a child that is too light are taken away.
+  double highest_gain(int32_t count) {
+    const V least(least_), total(total_hessian_), none(-kInfinity);
+    V highest = none;
+    for (int32_t i = 0; i < count; i += V::lanes) {
+      const V hl = load(hessian_sum_ + i), gain = load(gain_ + i);
+      const auto heavy = (hl >= least) & (total - hl >= least);
+      // A child without hessian or l2 gains infinitely or not a number.
+      const V kept = select<double>(heavy & (gain < V(kInfinity)), gain, none);
+      store(gain_ + i, kept);
+      highest = max(kept, highest);
+    }
+    return reduce(highest, [](double a, double b) { return a > b ? a : b; });
+  }
+
+  bool betters(double score, int32_t feature) const {
+    const double gain = score - parent_;
+    // Rounding can lift a gain of nothing above zero.
+    if (!(gain > rules_.min_gain) || !(gain > 1e-12 * score)) return false;
+    return gain > best_.gain || (gain == best_.gain && feature < best_.feature);
+  }
+
+  // One cut between the least and the greatest code that occur.
+  void try_random_cut(int32_t feature) {
+    const Feature& f = features_[feature];
+    for (int32_t i = 0; i < node_.count; ++i) {
+      codes_[i] = rows_.codes[node_.rows[i] * rows_.stride + f.column];
+    }
+    // No code is beyond that of missing values.
+    const int32_t beyond = f.missing ? f.bins : kCodes;
+    int32_t least = kCodes, greatest = -1;
+    cuts_.missing = false;
+    for (int32_t i = 0; i < node_.count; ++i) {
+      const int32_t code = codes_[i];
+      const bool missing = code == beyond;
+      cuts_.missing |= missing;
+      least = std::min(least, code);
+      greatest = std::max(greatest, missing ? -1 : code);
+    }
+    if (greatest < 0 || (least == greatest && !cuts_.missing)) return;
+    const auto words =
+        philox(rules_.seed, stream_of(Draw::cut, node_.key), static_cast<uint64_t>(feature));
+    const auto span = static_cast<uint64_t>(greatest - least);
+    const int32_t drawn = least + static_cast<int32_t>(words[0] * span >> 32);
+    cuts_.feature = feature;
+    cuts_.count = 0;
+    if (least < greatest) add_cut(drawn);
+    if (cuts_.missing) {
+      add_cut(greatest);
+      sum_missing(beyond);
+    }
+    try_cuts(cuts_.count, false);
+    if (cuts_.missing && least < greatest) try_cuts(1, true);
+  }
+
+  // The cut after a code, whose left side is summed from the codes that were read.
+  void add_cut(int32_t code) {
+    const int32_t cut = cuts_.count++;
+    int32_t last = 0, rows = 0;
+    for (int32_t i = 0; i < node_.count; ++i) {
+      const bool is_left = codes_[i] <= code;
+      last = std::max<int32_t>(last, is_left ? codes_[i] : 0);
+      rows += is_left;
+    }
+    cuts_.code[cut] = static_cast<uint8_t>(last);
+    cuts_.rows[cut] = rows;
+    for (int32_t o = 0; o < outputs_; ++o) {
+      int64_t sum = 0;
+      for (int32_t i = 0; i < node_.count; ++i) {
+        sum += codes_[i] <= code ? rows_.words[int64_t{node_.rows[i]} * outputs_ + o] : 0;
+      }
+      sums_[o * kCodes + cut] = sum;
+    }
+  }
+
+  void sum_missing(int32_t code) {
+    std::fill(missing_.begin(), missing_.end(), 0);
+    cuts_.missing_rows = 0;
+    for (int32_t i = 0; i < node_.count; ++i) {
+      if (codes_[i] != code) continue;
+      ++cuts_.missing_rows;
+      for (int32_t o = 0; o < outputs_; ++o) {
+        missing_[o] += rows_.words[int64_t{node_.rows[i]} * outputs_ + o];
+      }
+    }
+  }
+
+  // The cuts of a feature.
+  struct Cuts {
+    int32_t feature = 0, count = 0;
+    uint8_t code[kCodes];
+    int64_t rows[kCodes];  // left of each, where there must be enough
+    int64_t missing_rows = 0;
+    bool missing = false;  // whether any row misses the feature
+  };
+
+  const SplitRules& rules_;
+  const std::vector<Feature>& features_;
+  const int64_t min_rows_;
+  const double share_;
+  const int32_t outputs_;
+  const PlainRows rows_;
+  FeatureDraw draw_;
+  const double least_;  // hessian of a child
+
+  PlainNodeRows node_;
+  double parent_ = 0, total_hessian_ = 0;
+  PlainCut best_;
+
+  std::vector<int64_t> table_;       // (kGroup, kCodes, outputs), 0 between uses
+  std::vector<uint32_t> row_table_;  // (kGroup, kCodes), as well
+  uint64_t occurs_[kGroup][kCodes / 64];
+  Cuts cuts_;
+  std::vector<int64_t> sums_;     // (outputs, kCodes), left of each cut
+  std::vector<int64_t> missing_;  // by output
+  std::vector<Pair> left_;        // of the best cut, by output
+  double gradient_[kCodes + V::lanes], hessian_[kCodes + V::lanes];
+  double gain_[kCodes + V::lanes], hessian_sum_[kCodes + V::lanes];
+  uint8_t codes_[kSubtreeRows];
+};
+
+}  // namespace pyllm::PYLLM_ISA
