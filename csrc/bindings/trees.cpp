@@ -237,9 +237,15 @@ void bind_trees(py::module_& m) {
       .def(py::init(&make_bins), py::arg("codes"), py::arg("bins"), py::arg("missing"),
            py::arg("categorical"), py::arg("wide"), py::arg("columns"), py::keep_alive<1, 2>());
 
+  py::enum_<Criterion>(m, "TreeCriterion")
+      .value("newton", Criterion::newton)
+      .value("poisson", Criterion::poisson)
+      .value("multinomial", Criterion::multinomial)
+      .value("bernoulli", Criterion::bernoulli);
   py::class_<GrowOptions>(m, "TreeOptions")
       .def(py::init<>())
       .def_readwrite("leafwise", &GrowOptions::leafwise)
+      .def_readwrite("criterion", &GrowOptions::criterion)
       .def_readwrite("max_depth", &GrowOptions::max_depth)
       .def_readwrite("max_leaves", &GrowOptions::max_leaves)
       .def_readwrite("min_gain", &GrowOptions::min_gain)

@@ -3,8 +3,9 @@
 A leaf holds the mean of its rows: of the targets, or of one 0/1 column a class, which are
 probabilities. Both come out of the engine that boosting uses, with the gradients -w y and the
 hessians w: the value of a leaf is then sum(w y) / sum(w), and the gain of a split is what it
-lowers the variance by, which for class columns is Gini impurity. Several columns grow one tree
-whose leaves are vectors; two classes need one column only.
+lowers the variance by, which for class columns is Gini impurity; entropy and Poisson deviance are
+likelihoods of these same sums. Several columns grow one tree whose leaves are vectors; two classes
+need one column only.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
 from pyllm.trees.monotone import bound_values
-from pyllm.trees.prune import prune, squared_risk
+from pyllm.trees.prune import likelihood_risk, prune, squared_risk
 from pyllm.trees.tree import Tree
 
 FloatArray = NDArray[np.float64]
@@ -41,7 +42,7 @@ FloatArray = NDArray[np.float64]
 class AveragedTrees(ExplainedTrees):
     """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
 
-    criterion: str
+    criterion: Any
     max_depth: int | None
     max_leaf_nodes: int | None
     min_samples_split: int | float
@@ -56,7 +57,6 @@ class AveragedTrees(ExplainedTrees):
     random_state: Any
 
     extra_random = False
-    _criterion: str
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Grow the trees.
@@ -122,8 +122,8 @@ class AveragedTrees(ExplainedTrees):
             grown = grow_tree(dataset, -target * hessian, hessian, parameters, seed=seed, rows=rows)
             tree, leaf = grown.tree, grown.leaf_of_row
             if self.ccp_alpha > 0.0:
-                risk = squared_risk(tree, leaf, columns - centre, each)
-                tree, place = prune(tree, self._impurity_scale(outputs) * risk, self.ccp_alpha)
+                risk = self._risk(tree, leaf, columns, each)
+                tree, place = prune(tree, risk, self.ccp_alpha)
                 leaf = place[leaf]
             _set_means(tree, leaf, columns, each, centre)
             if parameters.monotone is not None:
@@ -151,7 +151,12 @@ class AveragedTrees(ExplainedTrees):
             self._out_of_bag(columns, weight, sums, votes)
 
     def _centre(self, columns: FloatArray, weight: FloatArray | None) -> FloatArray:
-        """(n_outputs,): targets far from 0 would lose their digits in float32 gradients."""
+        """(n_outputs,): targets far from 0 would lose their digits in float32 gradients.
+
+        Likelihoods are those of the targets themselves.
+        """
+        if self._engine_criterion(columns.shape[1]) != "newton":
+            return np.zeros(columns.shape[1])
         return np.average(columns, axis=0, weights=weight)
 
     def _draws(self, X: Any, columns: FloatArray, weight: FloatArray | None) -> Bootstrap | None:
@@ -168,19 +173,31 @@ class AveragedTrees(ExplainedTrees):
         votes: NDArray[np.int64],
     ) -> None: ...
 
-    def _impurity_scale(self, outputs: int) -> float:
-        """Impurity as users know it per sum of the variances of the columns."""
+    def _engine_criterion(self, outputs: int) -> Any:
+        """`criterion` in the engine's words (`TreeParameters`)."""
         raise NotImplementedError
+
+    def _impurity_scale(self, outputs: int) -> float:
+        """Impurity as users know it per unit of the engine's gain."""
+        raise NotImplementedError
+
+    def _risk(
+        self, tree: Tree, leaf: NDArray[np.int32], columns: FloatArray, weight: FloatArray
+    ) -> FloatArray:
+        """(n_nodes,): impurity times the share of the rows."""
+        outputs = columns.shape[1]
+        criterion = self._engine_criterion(outputs)
+        if criterion == "newton":
+            centred = columns - np.average(columns, axis=0, weights=weight)
+            risk = squared_risk(tree, leaf, centred, weight)
+        else:
+            risk = likelihood_risk(tree, leaf, columns, weight, criterion)
+        return self._impurity_scale(outputs) * risk
 
     def _tree_parameters(
         self, shape: tuple[int, int], outputs: int, total_weight: float
     ) -> TreeParameters:
         n, n_features = shape
-        if self.criterion not in ("auto", self._criterion):
-            raise ValueError(
-                f"criterion: expected {self._criterion!r} or 'auto', got {self.criterion!r}; "
-                "other losses: the gradient boosting estimators"
-            )
         for name in ("min_impurity_decrease", "ccp_alpha", "min_weight_fraction_leaf"):
             require_number(name, getattr(self, name))
         for name in ("min_impurity_decrease", "ccp_alpha"):
@@ -194,6 +211,7 @@ class AveragedTrees(ExplainedTrees):
         if features == "auto":
             features = "sqrt" if isinstance(self, ClassifierMixin) else None
         return TreeParameters(
+            criterion=self._engine_criterion(outputs),
             colsample_bynode=feature_share(features, n_features),
             extra_random=self.extra_random,
             growth="depthwise" if self.max_leaf_nodes is None else "leafwise",
@@ -282,9 +300,19 @@ class AveragedClassifier(ClassifierMixin, AveragedTrees):
     """y as one 0/1 column a class, means as probabilities."""
 
     classes_: NDArray
-    _criterion = "gini"
+
+    def _engine_criterion(self, outputs: int) -> Any:
+        if self.criterion in ("auto", "gini"):
+            return "newton"
+        if self.criterion in ("entropy", "log_loss"):
+            return "bernoulli" if outputs == 1 else "multinomial"
+        raise ValueError(
+            f"criterion: expected 'gini', 'entropy', 'log_loss' or 'auto', got {self.criterion!r}"
+        )
 
     def _impurity_scale(self, outputs: int) -> float:
+        if self._engine_criterion(outputs) != "newton":
+            return 1.0 / np.log(2.0)  # entropy is in bits
         return 2.0 if outputs == 1 else 1.0  # one column stands for two classes
 
     def _read_target(self, y: Any) -> FloatArray:
@@ -336,7 +364,15 @@ class AveragedClassifier(ClassifierMixin, AveragedTrees):
 class AveragedRegressor(RegressorMixin, AveragedTrees):
     """y as one column a target."""
 
-    _criterion = "squared_error"
+    def _engine_criterion(self, outputs: int) -> Any:
+        if self.criterion in ("auto", "squared_error"):
+            return "newton"
+        if self.criterion == "poisson":
+            return "poisson"
+        raise ValueError(
+            f"criterion: expected 'squared_error', 'poisson' or 'auto', got {self.criterion!r}; "
+            "other losses: the gradient boosting estimators"
+        )
 
     def _impurity_scale(self, outputs: int) -> float:
         return 1.0 / outputs
@@ -350,6 +386,10 @@ class AveragedRegressor(RegressorMixin, AveragedTrees):
         columns = read_targets(y)
         if self.class_weight is not None:
             raise ValueError("class_weight: expected None for regression")
+        if self.criterion == "poisson" and ((columns < 0).any() or not columns.any()):
+            raise ValueError(
+                "y: expected no values below 0, and not all 0, for criterion='poisson'"
+            )
         self._one_axis = columns.ndim == 1
         return columns[:, np.newaxis] if self._one_axis else columns
 

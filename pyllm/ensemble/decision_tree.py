@@ -1,6 +1,6 @@
 """Single trees."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -9,17 +9,17 @@ from sklearn.utils import Bunch
 from pyllm.ensemble.averaging import AveragedClassifier, AveragedRegressor, AveragedTrees
 from pyllm.ensemble.learner import read_weight
 from pyllm.ensemble.tables import Categorical
-from pyllm.trees.prune import pruning_path, squared_risk
+from pyllm.trees.prune import pruning_path
 
 
 class _DecisionTree(AveragedTrees):
     """
     Parameters
     ----------
-    criterion : {"auto", "gini", "squared_error"}, default="auto"
-        What splits lower: "gini" for classification, "squared_error" for regression, which are the
-        same sum of squares. The engine has no other for averaged trees: for absolute errors,
-        counts or likelihoods take gradient boosting.
+    criterion : str, default="auto"
+        What splits lower. Classification: "gini" ("auto"), or "entropy", also called "log_loss".
+        Regression: "squared_error" ("auto"), or "poisson", half the deviance of counts, where no
+        leaf predicts 0.
     max_depth : int or None, default=None
         Edges from the root to a leaf. None: no limit.
     max_leaf_nodes : int or None, default=None
@@ -55,7 +55,7 @@ class _DecisionTree(AveragedTrees):
     def __init__(
         self,
         *,
-        criterion: Literal["auto", "gini", "squared_error"] = "auto",
+        criterion: str = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
         min_samples_split: int | float = 2,
@@ -101,8 +101,7 @@ class _DecisionTree(AveragedTrees):
         each = np.ones(len(columns)) if weight is None else weight
         tree = grown.forest_.tree(0)
         leaf = grown.forest_.leaves(matrix)[:, 0]
-        risk = squared_risk(tree, leaf, columns - np.average(columns, 0, each), each)
-        path = pruning_path(tree, grown._impurity_scale(columns.shape[1]) * risk)
+        path = pruning_path(tree, grown._risk(tree, leaf, columns, each))
         return Bunch(ccp_alphas=path.ccp_alphas, impurities=path.impurities)
 
     def get_depth(self) -> int:

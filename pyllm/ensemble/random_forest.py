@@ -1,6 +1,6 @@
 """Forests of trees grown apart and averaged."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,10 @@ class _RandomForest(AveragedTrees):
     ----------
     n_estimators : int, default=100
         Trees.
-    criterion : {"auto", "gini", "squared_error"}, default="auto"
-        What splits lower: "gini" for classification, "squared_error" for regression, which are the
-        same sum of squares. The engine has no other for averaged trees: for absolute errors,
-        counts or likelihoods take gradient boosting.
+    criterion : str, default="auto"
+        What splits lower. Classification: "gini" ("auto"), or "entropy", also called "log_loss".
+        Regression: "squared_error" ("auto"), or "poisson", half the deviance of counts, where no
+        leaf predicts 0.
     max_depth, max_leaf_nodes : int or None, default=None
         Edges from the root to a leaf, and leaves. None: no limit.
     min_samples_split : int or float, default=2
@@ -81,7 +81,7 @@ class _RandomForest(AveragedTrees):
         self,
         *,
         n_estimators: int = 100,
-        criterion: Literal["auto", "gini", "squared_error"] = "auto",
+        criterion: str = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
         min_samples_split: int | float = 2,
@@ -179,7 +179,7 @@ class _ExtraTrees(_RandomForest):
         self,
         *,
         n_estimators: int = 100,
-        criterion: Literal["auto", "gini", "squared_error"] = "auto",
+        criterion: str = "auto",
         max_depth: int | None = None,
         max_leaf_nodes: int | None = None,
         min_samples_split: int | float = 2,

@@ -41,7 +41,14 @@ class TreeParameters:
     w = -T(G) / (H + reg_lambda), T the soft threshold by reg_alpha, limited to max_delta_step, and
     the gain of a split is T(G)^2 / (H + reg_lambda) of both children less that of the parent.
 
+    The other criteria are likelihoods of rows whose gradients are -weight * y and whose hessians
+    are weight, which leaves predict the mean of: "poisson" of counts, "multinomial" of outputs of
+    0 and 1 that stand for a class each, "bernoulli" of one such output for two classes. The gain
+    is by how much a split raises the log-likelihood; reg_lambda, reg_alpha and max_delta_step do
+    not enter it.
+
     Attributes:
+        criterion: "newton", or one of these.
         growth: "leafwise" splits the leaf of the highest gain next, "depthwise" level by level.
         max_depth: edges from the root to a leaf; 0 or None: no limit.
         max_leaves: 0 or None: no limit.
@@ -72,6 +79,7 @@ class TreeParameters:
         ValueError: a setting out of range.
     """
 
+    criterion: Literal["newton", "poisson", "multinomial", "bernoulli"] = "newton"
     growth: Literal["leafwise", "depthwise"] = "leafwise"
     max_depth: int | None = None
     max_leaves: int | None = 31
@@ -99,6 +107,11 @@ class TreeParameters:
     def __post_init__(self) -> None:
         if self.growth not in ("leafwise", "depthwise"):
             raise ValueError(f"growth: expected leafwise or depthwise, got {self.growth!r}")
+        if self.criterion not in _cpu.TreeCriterion.__members__:
+            known = ", ".join(_cpu.TreeCriterion.__members__)
+            raise ValueError(f"criterion: expected one of {known}, got {self.criterion!r}")
+        if self.quantized and self.criterion != "newton":
+            raise ValueError("quantized: expected False for criteria other than newton")
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None:
@@ -122,6 +135,7 @@ class TreeParameters:
             ValueError: a setting that does not fit data of `n_features` features.
         """
         options = _cpu.TreeOptions()
+        options.criterion = _cpu.TreeCriterion.__members__[self.criterion]
         options.leafwise = self.growth == "leafwise"
         options.max_depth = self.max_depth or 0
         options.max_leaves = self.max_leaves or 0
@@ -200,7 +214,8 @@ def grow_tree(
         rows: (n,) rising row numbers, the rows that take part. Default: all.
 
     Raises:
-        ValueError: shapes that do not match the data set, values that are not finite, no rows.
+        ValueError: shapes that do not match the data set, values that are not finite, no rows;
+            gradients above 0, or below -hessian, that no likelihood has.
     """
     if dataset.n_samples == 0:
         raise ValueError("dataset: expected at least one row")
@@ -213,6 +228,8 @@ def grow_tree(
         raise ValueError(f"hessian: expected the shape of gradient, {g.shape}, got {h.shape}")
     if h.strides != g.strides:
         g, h = np.ascontiguousarray(g), np.ascontiguousarray(h)
+    if parameters.criterion != "newton":
+        _check_likelihood(parameters.criterion, g, h)
     grown = _cpu.tree_grow(
         dataset._bins,
         g.reshape(dataset.n_samples, -1) if g.ndim == 1 else g,
@@ -228,6 +245,13 @@ def grow_tree(
         dataset.categories, grown["feature"], grown.pop("category_offset"), grown.pop("categories")
     )
     return Grown(Tree(threshold=threshold, **grown, **categories), leaf_of_row)
+
+
+def _check_likelihood(criterion: str, gradient: np.ndarray, hessian: np.ndarray) -> None:
+    if (gradient > 0).any():
+        raise ValueError(f"gradient: expected none above 0 (-weight * y) for {criterion}")
+    if criterion != "poisson" and (gradient < -hessian).any():
+        raise ValueError(f"gradient: expected -hessian or more (y up to 1) for {criterion}")
 
 
 def _thresholds(dataset: Dataset, feature: np.ndarray, bins: np.ndarray) -> np.ndarray:

@@ -42,6 +42,30 @@ def squared_risk(
     return np.maximum(sums[:, 1] - explained, 0.0) / weight.sum()
 
 
+def likelihood_risk(
+    tree: Tree, leaf: np.ndarray, target: np.ndarray, weight: np.ndarray, criterion: str
+) -> np.ndarray:
+    """(n_nodes,): by how much the log-likelihood of a node's mean falls short of the best, per
+    weight of all rows; arguments as for `squared_risk`, criteria as in `TreeParameters`."""
+    if criterion == "bernoulli":
+        target = np.hstack([target, 1.0 - target])
+    n, outputs = tree.n_nodes, target.shape[1]
+    sums = np.empty((n, 2 + outputs))  # of weights, y log y and targets
+    sums[:, 0] = np.bincount(leaf, weight, n)
+    sums[:, 1] = np.bincount(leaf, weight * _x_log(target, target).sum(1), n)
+    for k in range(outputs):
+        sums[:, 2 + k] = np.bincount(leaf, weight * target[:, k], n)
+    for node in np.flatnonzero(tree.feature >= 0)[::-1].tolist():
+        sums[node] = sums[tree.left[node]] + sums[tree.right[node]]
+    mean = sums[:, 2:] / np.maximum(sums[:, :1], 1e-300)
+    return np.maximum(sums[:, 1] - _x_log(sums[:, 2:], mean).sum(1), 0.0) / weight.sum()
+
+
+def _x_log(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x log y, 0 where x is."""
+    return x * np.log(np.where(x > 0, y, 1.0))
+
+
 @dataclass(frozen=True)
 class PruningPath:
     """Trees from the whole one to its root: (n_steps,) the alpha from which each is the best one,

@@ -301,7 +301,7 @@ def test_forests_are_pruned_and_scored_out_of_the_bag():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"criterion": "absolute_error"}, "criterion: expected 'squared_error'"),
+        ({"criterion": "median"}, "criterion: expected 'squared_error'"),
         ({"min_samples_split": 1}, "min_samples_split: expected at least 2"),
         ({"min_samples_split": 1.5}, "min_samples_split: expected a share"),
         ({"min_samples_leaf": 0}, "min_samples_leaf: expected at least 1"),
@@ -314,3 +314,104 @@ def test_limits_out_of_range(options, message):
     for kind in (DecisionTreeRegressor, RandomForestRegressor):
         with pytest.raises(ValueError, match=message):
             kind(**options).fit(X, y)
+
+
+OF_KIND = {0: "poisson", 2: "entropy", 3: "log_loss"}
+
+
+def likelihood_data(classes):
+    """Rows enough that no two splits of a node are equally good."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 12, (3000, 4)).astype(float)
+    score = X[:, 0] * X[:, 1] + 0.5 * X[:, 2] + 20 * rng.normal(size=3000)
+    if classes:
+        return X, np.digitize(score, [20, 45][: classes - 1])
+    return X, rng.poisson(np.exp(0.02 * X[:, 0] * X[:, 1] + 0.1 * X[:, 2]))
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weighted": True},
+        {"max_leaf_nodes": 9},
+        {"min_samples_leaf": 15},
+        {"min_impurity_decrease": 0.02},
+        {"ccp_alpha": 0.01},
+        {"monotone": True},
+    ],
+)
+def test_likelihood_criteria_are_scikit_learns(classes, options):
+    X, y = likelihood_data(classes)
+    options = {"max_depth": 5, "criterion": OF_KIND[classes]} | options
+    weight = None
+    if options.pop("weighted", False):
+        weight = np.random.default_rng(1).integers(1, 4, len(y)).astype(float)
+    if options.pop("monotone", False):
+        if classes == 3:
+            return  # scikit-learn has none for several classes
+        options["monotonic_cst"] = [1, 0, 0, -1]
+    kind = "DecisionTreeClassifier" if classes else "DecisionTreeRegressor"
+    ours = globals()[kind](**options).fit(X, y, weight)
+    theirs = getattr(sk_tree, kind)(random_state=0, **options).fit(X, y, weight)
+    assert ours.get_n_leaves() > 3
+    same_tree(ours, theirs, X)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_likelihood_pruning_paths_are_scikit_learns(classes):
+    X, y = likelihood_data(classes)
+    kind = "DecisionTreeClassifier" if classes else "DecisionTreeRegressor"
+    options = {"max_depth": 5, "criterion": OF_KIND[classes]}
+    ours = globals()[kind](**options).cost_complexity_pruning_path(X, y)
+    theirs = getattr(sk_tree, kind)(random_state=0, **options).cost_complexity_pruning_path(X, y)
+    assert ours.impurities[0] == pytest.approx(theirs.impurities[0])
+    assert ours.impurities[-1] == pytest.approx(theirs.impurities[-1])
+    assert ours.ccp_alphas[-1] == pytest.approx(theirs.ccp_alphas[-1])
+
+
+@pytest.mark.parametrize("criterion", ["poisson", "entropy"])
+def test_likelihood_forests_are_the_same_bits_everywhere(criterion, threads):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 6))
+    X[rng.random(X.shape) < 0.1] = np.nan
+    y = rng.poisson(np.exp(np.nan_to_num(X[:, 0])))
+    kind = RandomForestRegressor if criterion == "poisson" else ExtraTreesClassifier
+    before, first = _cpu.isa(), None
+    for isa in _cpu.available_isas():
+        _cpu.set_isa(isa)
+        for count in (1, 2, 4):
+            threads(count)
+            model = kind(n_estimators=3, criterion=criterion, random_state=3).fit(X, y)
+            first = first or model.forest_
+            assert model.forest_ == first
+    _cpu.set_isa(before)
+
+
+def test_likelihood_splits_of_categories_are_the_best_of_all():
+    """For concave impurities the best subset is a cut in the order of the means."""
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, 7, 500)
+    for kind, criterion, y in (
+        (DecisionTreeRegressor, "poisson", rng.poisson(rng.gamma(1.0, size=7)[code])),
+        (DecisionTreeClassifier, "entropy", rng.random(500) < rng.random(7)[code]),
+    ):
+        X = code[:, np.newaxis].astype(float)
+        tree = kind(max_depth=1, criterion=criterion, categorical_features=[0]).fit(X, y)
+        mean = np.array([y[code == c].mean() for c in range(7)])
+        rank = np.argsort(np.argsort(mean))[code][:, np.newaxis]
+        ranked = getattr(sk_tree, kind.__name__)(max_depth=1, criterion=criterion).fit(rank, y)
+        predict = "predict" if criterion == "poisson" else "predict_proba"
+        np.testing.assert_allclose(getattr(tree, predict)(X), getattr(ranked, predict)(rank))
+
+
+def test_poisson_takes_counts_only():
+    X, y = grid_data()
+    for bad in (y - 1000, np.zeros(len(y))):
+        with pytest.raises(ValueError, match="y: expected no values below 0, and not all 0"):
+            DecisionTreeRegressor(criterion="poisson").fit(X, bad)
+    with pytest.raises(ValueError, match="criterion: expected 'squared_error', 'poisson' or"):
+        RandomForestRegressor(criterion="entropy").fit(X, y)
+    with pytest.raises(ValueError, match="criterion: expected 'gini', 'entropy'"):
+        RandomForestClassifier(criterion="poisson").fit(X, y > 0)

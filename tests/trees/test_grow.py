@@ -436,3 +436,21 @@ def test_nothing_to_gain_is_one_leaf():
         tree = grow_tree(Dataset(X), g, np.ones(10), TreeParameters(reg_lambda=0.0)).tree
         assert tree.n_nodes == 1
         assert tree.value[0, 0] == -g[0]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "gradient", "message"),
+    [
+        ("poisson", 0.5, "gradient: expected none above 0"),
+        ("bernoulli", -1.5, "gradient: expected -hessian or more"),
+        ("multinomial", -1.5, "gradient: expected -hessian or more"),
+    ],
+)
+def test_gradients_that_no_likelihood_has(criterion, gradient, message):
+    dataset = Dataset(np.arange(8.0).reshape(4, 2))
+    with pytest.raises(ValueError, match=message):
+        grow_tree(dataset, np.full(4, gradient), np.ones(4), TreeParameters(criterion=criterion))
+    with pytest.raises(ValueError, match="criterion: expected one of newton, poisson"):
+        TreeParameters(criterion="gini")
+    with pytest.raises(ValueError, match="quantized: expected False"):
+        TreeParameters(criterion=criterion, quantized=True)

@@ -22,8 +22,8 @@ class Partitions {
       : column_(column), args_(args), rules_(*args.rules), objective_(rules_.objective) {
     for (int32_t o = 0; o < args.outputs; ++o) {
       const auto [g, h] = real(args.totals[o]);
-      parent_ += objective_.gain(g, h, objective_.weight(g, h, args.bounds));
       total_hessian_ += h;
+      if (newton()) parent_ += objective_.gain(g, h, objective_.weight(g, h, args.bounds));
     }
     if (!one_hot) objective_.l2 += rules_.category_l2;
   }
@@ -33,22 +33,34 @@ class Partitions {
     if (column_.rows && (left_rows < args_.min_rows || args_.count - left_rows < args_.min_rows)) {
       return -kInfinity;
     }
-    double gain = 0, left_hessian = 0;
+    double gain = 0, left_hessian = 0, magnitude = 0;
     for (int32_t o = 0; o < args_.outputs; ++o) {
       const auto [gl, hl] = real(left[o]);
       const auto [gr, hr] = real(args_.totals[o] - left[o]);
+      left_hessian += hl;
+      if (!newton()) {
+        const double mean = -(gl + gr) / (hl + hr);
+        const bool poisson = rules_.criterion == Criterion::poisson;
+        if (!(hl > 0 && hr > 0) || (poisson && !(gl < 0 && gr < 0))) return -kInfinity;
+        gain += likelihood_gain(rules_.criterion, -gl, hl, mean) +
+                likelihood_gain(rules_.criterion, -gr, hr, mean);
+        magnitude -= gl + gr;
+        continue;
+      }
       if (!(hl + objective_.l2 > 0 && hr + objective_.l2 > 0)) return -kInfinity;
       gain += objective_.gain(gl, hl, objective_.weight(gl, hl, args_.bounds)) +
               objective_.gain(gr, hr, objective_.weight(gr, hr, args_.bounds));
-      left_hessian += hl;
     }
     const double least =
         std::max(rules_.min_child_weight,
                  static_cast<double>(rules_.least_hessian_sum) * rules_.hessian_unit);
     if (left_hessian < least || total_hessian_ - left_hessian < least) return -kInfinity;
     const double gained = gain - parent_;
-    return gained > rules_.min_gain && gained > 1e-12 * gain ? gained : -kInfinity;
+    if (newton()) magnitude = gain;
+    return gained > rules_.min_gain && gained > 1e-12 * magnitude ? gained : -kInfinity;
   }
+
+  bool newton() const { return rules_.criterion == Criterion::newton; }
 
   std::pair<double, double> real(Pair sum) const {
     return {static_cast<double>(sum[0]) * rules_.gradient_unit,

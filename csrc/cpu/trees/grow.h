@@ -13,6 +13,7 @@ struct GrowOptions {
   bool leafwise = true;   // highest gain first; else level by level
   int32_t max_depth = 0;  // 0: no limit, here and below
   int32_t max_leaves = 0;
+  Criterion criterion = Criterion::newton;
   Objective objective;
   double min_gain = 0;
   double min_child_weight = 0;

@@ -3,7 +3,8 @@
 // The sums left of every cut are running sums of the bins, exact in integers. The gain of a cut is
 // score(left) + score(right) - score(node), score(G, H) = T(G)^2 / (H + l2) with T the soft
 // threshold by l1 (Chen and Guestrin 2016, equation 7, without the factor 1/2); with vector leaves
-// it is summed over outputs. Missing values are tried on both sides.
+// it is summed over outputs; criterion.h has the gains that are likelihoods. Missing values are
+// tried on both sides.
 //
 // Compiled without contraction to fused multiply-adds, each lane computes what a scalar would: the
 // same gains on every instruction set. Ties go to the lower feature, then to missing values on the
@@ -64,8 +65,12 @@ class Scan {
         rules_.objective.plain() && args.bounds.low == -kInfinity && args.bounds.high == kInfinity;
     for (int32_t o = 0; o < args.outputs; ++o) {
       const double g = total_gradient(o), h = total_hessian(o);
-      parent_ += rules_.objective.gain(g, h, rules_.objective.weight(g, h, args.bounds));
       total_hessian_ += h;
+      if (newton_) {
+        parent_ += rules_.objective.gain(g, h, rules_.objective.weight(g, h, args.bounds));
+      } else {
+        magnitude_ -= g;
+      }
     }
   }
 
@@ -92,7 +97,9 @@ class Scan {
     std::fill_n(work_.gain.data(), cuts + V::lanes, 0.0);
     for (int32_t o = 0; o < args_.outputs; ++o) {
       running_sums(column, cuts, missing_left, o);
-      if (plain_ && monotone == 0) {
+      if (!newton_) {
+        add_likelihoods(cuts, total_gradient(o), total_hessian(o), monotone);
+      } else if (plain_ && monotone == 0) {
         add_plain_gains(cuts, total_gradient(o), total_hessian(o));
       } else {
         add_gains(cuts, total_gradient(o), total_hessian(o), monotone);
@@ -107,7 +114,8 @@ class Scan {
     if (cut < 0) return;
     const double gain = work_.gain[cut] - parent_;
     // Rounding can lift a gain of nothing above zero.
-    if (!(gain > rules_.min_gain) || !(gain > 1e-12 * work_.gain[cut])) return;
+    const double magnitude = newton_ ? work_.gain[cut] : magnitude_;
+    if (!(gain > rules_.min_gain) || !(gain > 1e-12 * magnitude)) return;
     if (gain < best.gain || (gain == best.gain && column.feature >= best.feature)) return;
     best.gain = gain;
     best.feature = column.feature;
@@ -162,6 +170,27 @@ class Scan {
       const double gain = objective.gain(gl, hl, wl) + objective.gain(gr, hr, wr);
       work_.gain[i] += wrong_way || empty ? -kInfinity : gain;
     }
+  }
+
+  void add_likelihoods(int64_t cuts, double g, double h, int monotone) {
+    const double mean = -g / h;
+    for (int64_t i = 0; i < cuts; ++i) {
+      const double sl = -work_.gradient[i], hl = work_.hessian[i], sr = -g - sl, hr = h - hl;
+      const double gain = likelihood_gain(rules_.criterion, sl, hl, mean) +
+                          likelihood_gain(rules_.criterion, sr, hr, mean);
+      work_.gain[i] += may_part(sl, hl, sr, hr, monotone) ? gain : -kInfinity;
+    }
+  }
+
+  bool may_part(double sl, double hl, double sr, double hr, int monotone) const {
+    if (!(hl > 0 && hr > 0)) return false;
+    if (rules_.criterion == Criterion::poisson && !(sl > 0 && sr > 0)) return false;
+    if (monotone == 0) return true;  // values beyond the bounds are clipped in the end
+    const Bounds bounds = args_.bounds;
+    const double left = sl / hl, right = sr / hr;
+    const bool inside =
+        left >= bounds.low && left <= bounds.high && right >= bounds.low && right <= bounds.high;
+    return inside && (monotone > 0 ? left <= right : left >= right);
   }
 
   void leave_enough_rows(const int64_t* counts, int64_t bins, int64_t cuts, bool missing_left) {
@@ -230,8 +259,8 @@ class Scan {
   const ScanArgs& args_;
   const SplitRules& rules_;
   ScanWorkspace& work_;
-  bool plain_ = false;
-  double parent_ = 0, total_hessian_ = 0;
+  bool newton_ = rules_.criterion == Criterion::newton, plain_ = false;
+  double parent_ = 0, magnitude_ = 0, total_hessian_ = 0;
 };
 
 // Whether all outputs' sums are 0.

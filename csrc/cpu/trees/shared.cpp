@@ -27,6 +27,7 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
   } else {
     std::iota(rows.data(), rows.data() + in.count, 0);
   }
+  rules.criterion = o.criterion;
   rules.objective = o.objective;
   rules.min_gain = o.min_gain;
   rules.min_child_weight = o.min_child_weight;

@@ -6,6 +6,7 @@
 
 #include "core/isa.h"
 #include "cpu/trees/bins.h"
+#include "cpu/trees/criterion.h"
 #include "cpu/trees/histogram.h"
 #include "cpu/trees/sums.h"
 
@@ -41,7 +42,8 @@ struct Objective {
 };
 
 struct SplitRules {
-  Objective objective;
+  Criterion criterion = Criterion::newton;
+  Objective objective;                         // of newton
   double min_gain = 0;                         // a split must gain more
   double min_child_weight = 0;                 // least hessian sum of a child
   double gradient_unit = 1, hessian_unit = 1;  // of the integer sums
