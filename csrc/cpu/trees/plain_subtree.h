@@ -1,8 +1,8 @@
 // What is below a node of few rows, grown by one thread without leaving its cache.
 //
 // The case that forests are made of: no limit on leaves, so that the order of splits is free;
-// numerical features of one byte; no penalty or bound on values but L2. The tree is the one that
-// the general path (grow.cpp) grows, node for node.
+// numerical features of one byte; no criterion but newton, no penalty or bound on values but L2.
+// The tree is the one that the general path (grow.cpp) grows, node for node.
 #pragma once
 
 #include <cstdint>
