@@ -47,14 +47,9 @@ def leave_recipe(
         result._recipe = Recipe(make, saved, Saved(result))
 
 
-def keep(x: "Variable", needed: bool = True) -> tuple[Callable[[], Array], list[Saved]]:
-    """What gives the present value of `x` in a backward, and the versions for `record` to save.
-
-    Where the backward only needs an array of that shape, `needed` is False: none is saved.
-    """
+def keep(x: "Variable") -> tuple[Callable[[], Array], list[Saved]]:
+    """What gives the present value of `x` in a backward, and the versions for `record` to save."""
     data, recipe = x.data, x._recipe
-    if not needed:
-        return lambda: data, []
     version = Saved(x)
     if recipe is not None and not recipe.result.changes:
         return recipe.make, [version, *recipe.reads]

@@ -3,7 +3,8 @@ resident in the process that measures times, and would hide what the next one ta
 
     python -m pyllm.bench.peak CASE SIDE THREADS
 
-prints the bytes resident above the start at the first call, once inputs and models are there.
+prints the bytes resident above the start, once inputs are there, at the highest of two calls: what
+the first leaves behind (the moments of an optimizer) counts beside what the second needs.
 """
 
 import gc
@@ -53,6 +54,7 @@ def _measure(name: str, side: str, threads: int) -> int:
     pyllm.memory.empty_cache()
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark so far is forgotten
     start = _status("VmRSS")
+    run()
     run()
     return max(_status("VmHWM") - start, 0)
 

@@ -47,6 +47,19 @@ def apply(activation: Activation, x: Array) -> Array:
             return ops.gelu(x, approximate="tanh")
 
 
+def gradient(activation: Activation, grad: Array, x: Array, out: Array) -> Array:
+    """The gradient of `apply` with respect to x, written to `out`, which may be x."""
+    match activation:
+        case "relu":
+            return ops.relu_backward(grad, x, out=out)
+        case "silu":
+            return ops.silu_backward(grad, x, out=out)
+        case "gelu":
+            return ops.gelu_backward(grad, x, out=out)
+        case "gelu_tanh":
+            return ops.gelu_backward(grad, x, approximate="tanh", out=out)
+
+
 def _pointwise(
     activation: Activation, x: Tensor, backward: Callable[[Array, Array], Array]
 ) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pyllm import ops
 from pyllm.autograd import Array, Tensor, is_recording, keep, leave_recipe, record
-from pyllm.nn.functional.activation import apply
+from pyllm.nn.functional.activation import apply, gradient
 
 
 def linear(
@@ -15,7 +15,8 @@ def linear(
     recording = is_recording() and (x.requires_grad or weight.requires_grad or needs_bias)
     need_dx, need_dweight = x.requires_grad, weight.requires_grad
     save = activation is not None and recording
-    source, versions = keep(x, recording and need_dweight)
+    need_x = recording and (need_dweight or needs_bias)
+    source, versions = keep(x) if need_x else (None, [])
     result = ops.linear(
         x.data,
         weight.data,
@@ -29,19 +30,26 @@ def linear(
 
     def backward(grad: Array) -> tuple[Array | None, ...]:
         buffers, add = _buffers(weight, bias if needs_bias else None)
-        dx, dweight, dbias = ops.linear_backward(
-            grad,
-            source(),
-            weight.data,
-            bias=needs_bias,
-            activation=activation,
-            preactivation=preactivation,
-            need_dx=need_dx,
-            need_dweight=need_dweight,
-            dweight_out=buffers[0],
-            dbias_out=buffers[1],
-            accumulate=add,
-        )
+        if activation is not None:  # nobody reads the preactivation after this
+            grad = gradient(activation, grad, preactivation, out=preactivation)
+        dweight: Array | None = None
+        dbias: Array | None = None
+        dx: Array | None = None
+        if source is not None:
+            _, dweight, dbias = ops.linear_backward(
+                grad,
+                source(),
+                weight.data,
+                bias=needs_bias,
+                need_dx=False,
+                need_dweight=need_dweight,
+                dweight_out=buffers[0],
+                dbias_out=buffers[1],
+                accumulate=add,
+            )
+        if need_dx:
+            product: Any = ops.linear(grad, weight.data.T)
+            dx = product
         if buffers[0] is not None:
             dweight = dbias = None
         return (dx, dweight) if bias is None else (dx, dweight, dbias)

@@ -32,6 +32,7 @@ def layer_norm(
     y, mean, rstd = outputs[0], outputs[-2], outputs[-1]
     source = x.data if residual is None else outputs[1]
     inputs = (x, residual, weight, bias)
+    given = [t is not None for t in inputs]
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> list[Array | None]:
         if grad is None:
@@ -40,7 +41,7 @@ def layer_norm(
             dx, dweight, dbias = ops.layer_norm_backward(
                 grad, source, scale, mean, rstd, grad_sum=grad_sum
             )
-        return _given(inputs, (dx, dx, dweight, dbias))
+        return _given(given, (dx, dx, dweight, dbias))
 
     def again() -> Array:
         made: Any = ops.layer_norm(source, scale, shift, eps=eps)
@@ -67,13 +68,14 @@ def rms_norm(
     y, rstd = outputs[0], outputs[-1]
     source = x.data if residual is None else outputs[1]
     inputs = (x, residual, weight)
+    given = [t is not None for t in inputs]
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> list[Array | None]:
         if grad is None:
             dx, dweight = grad_sum, None
         else:
             dx, dweight = ops.rms_norm_backward(grad, source, scale, rstd, grad_sum=grad_sum)
-        return _given(inputs, (dx, dx, dweight))
+        return _given(given, (dx, dx, dweight))
 
     def again() -> Array:
         made: Any = ops.rms_norm(source, scale, eps=eps)
@@ -101,8 +103,7 @@ def _record(
     return both
 
 
-def _given(
-    inputs: tuple[Tensor | None, ...], gradients: tuple[Array | None, ...]
-) -> list[Array | None]:
-    """The gradients of those inputs that were given."""
-    return [g for t, g in zip(inputs, gradients, strict=True) if t is not None]
+def _given(given: list[bool], gradients: tuple[Array | None, ...]) -> list[Array | None]:
+    """The gradients of those inputs that were given: a backward that held the inputs themselves
+    would keep their arrays alive."""
+    return [g for there, g in zip(given, gradients, strict=True) if there]
