@@ -7,7 +7,8 @@
 //
 // Quantised training (Shi et al., "Quantized Training of Gradient Boosting Decision Trees", NeurIPS
 // 2022) rounds to 15 levels instead, up or down at random so that the expectation stays, and sums
-// 16 + 16 bits; leaf values come from the gradients as they were given in any case.
+// 16 + 16 bits, of many rows 32 + 32; leaf values come from the gradients as they were given in any
+// case.
 #include "cpu/trees/fixed_point.h"
 
 #include <algorithm>
@@ -112,6 +113,7 @@ FixedPoint to_fixed_point(const GrowInput& input) {
 
   if (input.quantized) {
     fixed.block = INT16_MAX / kFewLevels;
+    if (input.count <= INT32_MAX / kFewLevels) fixed.sums_packing = Packing::bits32;
     quantize(Packing::bits16, limits.gradient > 0 ? kFewLevels / limits.gradient : 1.0,
              limits.hessian > 0 ? kFewLevels / limits.hessian : 1.0);
     return fixed;

@@ -1,12 +1,14 @@
 // Histograms: for each feature, the sums of the gradients and hessians of a node's rows by bin.
 //
 // This is where training spends its time: rows * features times "load a code, add to memory". Rows
-// are gathered by index, their codes and gradients prefetched some rows ahead. Nodes of more rows
-// than packed sums can hold are summed in blocks of `block` rows, each flushed into wide sums.
+// are gathered by index, their codes and gradients prefetched some rows ahead, and added a few at a
+// time: the bins of one feature lie close together. Nodes of more rows than packed sums can hold
+// are summed in blocks of `block` rows, each flushed into wider sums.
 #include "cpu/trees/histogram.h"
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "core/scratch.h"
 
@@ -16,6 +18,7 @@ namespace {
 using namespace trees;
 
 constexpr int64_t kAhead = 48;  // rows between a prefetch and its use
+constexpr int kTogether = 4;    // rows that are added to a feature's bins in turn
 
 // Where the features of a slice that share a matrix add their sums.
 template <class Word>
@@ -42,20 +45,32 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   Word* const* __restrict sums = targets.sums.data();
   const Code* base = codes.by_row + (kAdjacent ? column[0] : 0);
   const int64_t stride = codes.stride;
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t row = kGather ? rows[i] : rows[0] + i;
-    if constexpr (kGather) {
-      const int64_t ahead = rows[std::min(i + kAhead, last)];
-      __builtin_prefetch(base + ahead * stride);
-      __builtin_prefetch(words + ahead);
+  const auto row_at = [&](int64_t i) -> int64_t { return kGather ? rows[i] : rows[0] + i; };
+  const auto column_at = [&](int32_t j) { return kAdjacent ? j : column[j]; };
+
+  int64_t i = begin;
+  for (; i + kTogether <= end; i += kTogether) {
+    const Code* code[kTogether];
+    Word word[kTogether];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTogether; ++r) {
+      if constexpr (kGather) {
+        const int64_t ahead = rows[std::min(i + r + kAhead, last)];
+        __builtin_prefetch(base + ahead * stride);
+        __builtin_prefetch(words + ahead);
+      }
+      code[r] = base + row_at(i + r) * stride;
+      word[r] = words[row_at(i + r)];
     }
-    const Code* __restrict code = base + row * stride;
-    const Word word = words[row];
-    int32_t j = 0;
-    for (; j + 4 <= count; j += 4) {
-      for (int32_t k = j; k < j + 4; ++k) sums[k][code[kAdjacent ? k : column[k]]] += word;
+    for (int32_t j = 0; j < count; ++j) {
+      Word* to = sums[j];
+#pragma GCC unroll 8
+      for (int r = 0; r < kTogether; ++r) to[code[r][column_at(j)]] += word[r];
     }
-    for (; j < count; ++j) sums[j][code[kAdjacent ? j : column[j]]] += word;
+  }
+  for (; i < end; ++i) {
+    const Code* code = base + row_at(i) * stride;
+    for (int32_t j = 0; j < count; ++j) sums[j][code[column_at(j)]] += words[row_at(i)];
   }
 }
 
@@ -76,43 +91,42 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   }
 }
 
-template <class Word>
+// Result: Word, or a wider one that blocks of Word are flushed into.
+template <class Word, class Result>
 void build(const HistogramArgs& args) {
+  constexpr bool kInBlocks = !std::is_same_v<Word, Result>;
   const FeatureSlice& slice = args.slice;
   const auto& features = args.bins->features;
-  const bool in_blocks = args.result != args.packing;
+  auto* const result = static_cast<Result*>(args.sums);
 
   int64_t slice_bins = 0;
   for (int32_t i = 0; i < slice.count; ++i) slice_bins += features[slice.features[i]].codes();
-  const Scratch<Word> block_sums(in_blocks ? slice_bins : 0);
+  const Scratch<Word> block_sums(kInBlocks ? slice_bins : 0);
 
   Targets<Word> narrow(slice.count), wide(slice.count);
   Word* next = block_sums.data();
   for (int32_t i = 0; i < slice.count; ++i) {
     const Feature& f = features[slice.features[i]];
-    Word* target = in_blocks ? next : static_cast<Word*>(args.sums) + f.offset;
-    (f.wide ? wide : narrow).add(f.column, target);
-    next += in_blocks ? f.codes() : 0;
-    if (in_blocks) {
-      std::memset(static_cast<Pair*>(args.sums) + f.offset, 0, f.codes() * sizeof(Pair));
-    } else {
-      std::memset(target, 0, f.codes() * sizeof(Word));
-    }
+    std::memset(result + f.offset, 0, f.codes() * sizeof(Result));
+    if constexpr (!kInBlocks) next = result + f.offset;
+    (f.wide ? wide : narrow).add(f.column, next);
+    if constexpr (kInBlocks) next += f.codes();
   }
 
-  const int64_t step = in_blocks ? args.block : std::max<int64_t>(args.count, 1);
+  const int64_t step = kInBlocks ? args.block : std::max<int64_t>(args.count, 1);
   for (int64_t begin = 0; begin < args.count; begin += step) {
     const int64_t end = std::min(begin + step, args.count);
-    if (in_blocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
+    if constexpr (kInBlocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
     accumulate(args.bins->narrow, narrow, args, begin, end);
     accumulate(args.bins->wide, wide, args, begin, end);
-    if (!in_blocks) continue;
-    const Word* from = block_sums.data();
-    for (int32_t i = 0; i < slice.count; ++i) {
-      const Feature& f = features[slice.features[i]];
-      Pair* to = static_cast<Pair*>(args.sums) + f.offset;
-      for (int32_t b = 0; b < f.codes(); ++b) to[b] += unpack(from[b]);
-      from += f.codes();
+    if constexpr (kInBlocks) {
+      const Word* from = block_sums.data();
+      for (int32_t i = 0; i < slice.count; ++i) {
+        const Feature& f = features[slice.features[i]];
+        Result* to = result + f.offset;
+        for (int32_t b = 0; b < f.codes(); ++b) to[b] += repacked<Result>(from[b]);
+        from += f.codes();
+      }
     }
   }
 }
@@ -123,11 +137,7 @@ void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, cons
   for (int32_t i = 0; i < slice.count; ++i) {
     const Feature& f = bins.features[slice.features[i]];
     for (int32_t b = f.offset; b < f.offset + f.codes(); ++b) {
-      if constexpr (std::is_same_v<P, C> && std::is_same_v<P, S>) {
-        sibling[b] = parent[b] - child[b];
-      } else {
-        sibling[b] = packed<S>(unpack(parent[b]) - unpack(child[b]));
-      }
+      sibling[b] = repacked<S>(parent[b]) - repacked<S>(child[b]);
     }
   }
 }
@@ -135,7 +145,11 @@ void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, cons
 }  // namespace
 
 void tree_histogram(const HistogramArgs& args) {
-  with_word(args.packing, [&](auto word) { build<decltype(word)>(args); });
+  with_word(args.packing, [&](auto word) {
+    using Word = decltype(word);
+    if (args.result == args.packing) return build<Word, Word>(args);
+    with_word(args.result, [&](auto result) { build<Word, decltype(result)>(args); });
+  });
 }
 
 void tree_add(const Bins& bins, const FeatureSlice& slice, const Histogram& from,

@@ -24,7 +24,7 @@ struct HistogramArgs {
   Packing packing = Packing::bits32;
   const void* words = nullptr;       // by row
   int64_t block = 0;                 // rows whose packed sums cannot overflow
-  Packing result = Packing::bits32;  // as packing (count <= block then) or bits64
+  Packing result = Packing::bits32;  // as packing (count <= block then) or wider
   void* sums = nullptr;              // out, Bins::total long
 };
 

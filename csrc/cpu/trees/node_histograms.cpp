@@ -76,7 +76,7 @@ Histogram NodeHistograms::count(Segment rows, const FeatureSlice& slice) {
   args.packing = Packing::bits16;
   args.words = ones_.data();
   args.block = INT16_MAX;
-  args.result = rows.count <= args.block ? Packing::bits16 : Packing::bits64;
+  args.result = rows.count <= args.block ? Packing::bits16 : Packing::bits32;
   const Histogram counts = pool_.take(args.result);
   args.sums = counts.sums;
   tree_histogram(args);

@@ -57,7 +57,7 @@ class NodeHistograms {
  private:
   Packing packing_of(int64_t rows) const {
     const FixedPoint& fixed = shared_.fixed;
-    return rows <= fixed.block ? fixed.packing : Packing::bits64;
+    return rows <= fixed.block ? fixed.packing : fixed.sums_packing;
   }
   Histogram output(Histogram histogram, int32_t o) const;
 

@@ -51,6 +51,23 @@ Word packed(Pair sum) {
   if constexpr (std::is_same_v<Word, int32_t>) return pack32(sum[0], sum[1]);
 }
 
+// The same sums in another form. Packing is linear: differences of sums may be taken before or
+// after, wherever the result fits.
+template <class To, class From>
+To repacked(From sum) {
+  if constexpr (std::is_same_v<To, From>) {
+    return sum;
+  } else if constexpr (std::is_same_v<To, int64_t> && std::is_same_v<From, int32_t>) {
+    const int64_t hessian = static_cast<int16_t>(sum);
+    return ((sum - hessian) << 16) + hessian;
+  } else if constexpr (std::is_same_v<To, int32_t> && std::is_same_v<From, int64_t>) {
+    const int64_t hessian = static_cast<int32_t>(sum);
+    return static_cast<int32_t>(((sum - hessian) >> 16) + hessian);
+  } else {
+    return packed<To>(unpack(sum));
+  }
+}
+
 // Calls f with a value of the word type of a packing.
 template <class F>
 auto with_word(Packing packing, F&& f) {
