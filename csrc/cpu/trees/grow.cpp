@@ -35,14 +35,14 @@ class Grower {
         plain_(has_plain_subtrees(shared)),
         defers_(options_.max_leaves == 0 && (plain_ || root.rows.count > kSubtreeRows)),
         queue_(Later{options_.leafwise}) {
-    grown_.add(std::move(root));
+    add(std::move(root));
   }
 
-  OpenTree grow(Checkpoint checkpoint) {
+  TreeNodes grow(Checkpoint checkpoint) {
     run(checkpoint);
     if (defers_) {
       grow_subtrees(checkpoint);
-      number_by_queue(grown_, *shared_.input.bins, options_.leafwise);
+      return in_order(grown_, *shared_.input.bins, options_.leafwise);
     }
     return std::move(grown_);
   }
@@ -66,85 +66,79 @@ class Grower {
     for (int64_t begin = 0; begin < count; begin += step) {
       checkpoint();
       const int64_t end = std::min(begin + step, count);
-      std::vector<OpenTree> subtrees(end - begin);
+      std::vector<TreeNodes> subtrees(end - begin);
       parallel_tasks(end - begin, [&](int64_t i) {
-        const OpenNode& root = grown_.nodes[deferred_[begin + i]];
+        const OpenNode& root = open_[deferred_[begin + i]];
         subtrees[i] = plain_ ? plain_subtree(root) : Grower(shared_, root).grow([] {});
       });
       for (int64_t i = begin; i < end; ++i) {
-        graft(grown_, deferred_[i], std::move(subtrees[i - begin]));
+        graft(grown_, deferred_[i], subtrees[i - begin]);
       }
     }
   }
 
-  OpenTree plain_subtree(const OpenNode& root) const {
-    std::vector<PlainNode> nodes;
+  TreeNodes plain_subtree(const OpenNode& root) const {
     PlainSubtreeArgs args;
     args.shared = &shared_;
-    args.rows = shared_.rows.data() + root.rows.begin;
-    args.count = static_cast<int32_t>(root.rows.count);
+    args.rows = root.rows;
     args.depth = root.depth;
     args.key = root.key;
     args.totals = root.totals.data();
-    tree_plain_subtree(args, nodes);
-    OpenTree tree;
-    for (const PlainNode& n : nodes) {
-      OpenNode node;
-      node.rows = {root.rows.begin + n.begin, n.count};
-      node.depth = n.depth;
-      node.split.gain = n.gain;
-      const int32_t at = tree.add(std::move(node));
-      tree.tree.feature[at] = n.feature;
-      tree.tree.bin[at] = n.bin;
-      tree.tree.left[at] = n.left;
-      tree.tree.right[at] = n.left < 0 ? n.left : n.left + 1;
-      tree.tree.default_left[at] = n.default_left;
-      tree.tree.gain[at] = static_cast<float>(n.gain);
-    }
-    return tree;
+    TreeNodes subtree;
+    tree_plain_subtree(args, subtree.nodes);
+    return subtree;
+  }
+
+  int32_t add(OpenNode node) {
+    TreeNode leaf;
+    leaf.rows = node.rows;
+    leaf.depth = node.depth;
+    leaf.bounds = node.bounds;
+    grown_.nodes.push_back(leaf);
+    open_.push_back(std::move(node));
+    return static_cast<int32_t>(open_.size()) - 1;
   }
 
   bool full() const { return options_.max_leaves > 0 && leaves_ >= options_.max_leaves; }
 
   bool may_split(int32_t node) const {
-    const OpenNode& n = grown_.nodes[node];
+    const OpenNode& n = open_[node];
     const int64_t least = 2 * std::max<int64_t>(options_.min_child_samples, 1);
     return n.rows.count >= std::max(least, options_.min_split_samples) &&
            (options_.max_depth == 0 || n.depth < options_.max_depth) && !full();
   }
 
   void look_at(int32_t node) {
-    if (defers_ && grown_.nodes[node].rows.count <= kSubtreeRows) {
+    if (defers_ && open_[node].rows.count <= kSubtreeRows) {
       deferred_.push_back(node);
       return;
     }
-    splits_.find(grown_.nodes[node]);
+    splits_.find(open_[node]);
     enqueue(node);
   }
 
   void enqueue(int32_t node) {
-    const OpenNode& n = grown_.nodes[node];
+    const OpenNode& n = open_[node];
     if (n.split.feature >= 0) queue_.push({n.split.gain, n.depth, node});
   }
 
   void split(int32_t node) {
-    const Segment rows = grown_.nodes[node].rows;
-    const int64_t lefts = partition_segment(*shared_.input.bins, grown_.nodes[node].split,
-                                            shared_.rows.data() + rows.begin,
-                                            shared_.spare.data() + rows.begin, rows.count);
-    auto [left_child, right_child] = children_of(grown_.nodes[node], lefts);
-    const int32_t left = grown_.add(std::move(left_child));
-    const int32_t right = grown_.add(std::move(right_child));
+    const Segment rows = open_[node].rows;
+    const int64_t lefts =
+        partition_segment(*shared_.input.bins, open_[node].split, shared_.rows.data() + rows.begin,
+                          shared_.spare.data() + rows.begin, rows.count);
+    auto [left_child, right_child] = children_of(open_[node], lefts);
+    const int32_t left = add(std::move(left_child));
+    const int32_t right = add(std::move(right_child));
     write_split(node, left, right);
     ++leaves_;
 
     const bool left_is_small = lefts <= rows.count - lefts;
     const int32_t small = left_is_small ? left : right, large = left_is_small ? right : left;
-    Histogram parent = std::exchange(grown_.nodes[node].histogram, {});
+    Histogram parent = std::exchange(open_[node].histogram, {});
     const int64_t alone = defers_ ? kSubtreeRows : kFewRows;
-    if (parent.sums && splits_.subtracts() && may_split(large) &&
-        grown_.nodes[large].rows.count > alone) {
-      splits_.find(grown_.nodes[small], grown_.nodes[large], parent, may_split(small));
+    if (parent.sums && splits_.subtracts() && may_split(large) && open_[large].rows.count > alone) {
+      splits_.find(open_[small], open_[large], parent, may_split(small));
       enqueue(small);
       enqueue(large);
       return;
@@ -190,22 +184,21 @@ class Grower {
   }
 
   void write_split(int32_t node, int32_t left, int32_t right) {
-    const Split& split = grown_.nodes[node].split;
-    GrownTree& tree = grown_.tree;
-    tree.feature[node] = split.feature;
-    tree.bin[node] = split.bin;
+    const Split& split = open_[node].split;
+    TreeNode& n = grown_.nodes[node];
+    n.feature = split.feature;
+    n.bin = split.bin;
     if (!split.categories.empty()) {
-      tree.category_offset[node] = static_cast<int64_t>(tree.categories.size());
-      tree.categories.insert(tree.categories.end(), split.categories.begin(),
-                             split.categories.end());
+      n.category_offset = static_cast<int64_t>(grown_.categories.size());
+      grown_.categories.insert(grown_.categories.end(), split.categories.begin(),
+                               split.categories.end());
     }
-    tree.left[node] = left;
-    tree.right[node] = right;
+    n.left = left;
+    n.right = right;
     // A missing value where training saw none goes with the majority.
-    tree.default_left[node] = split.saw_missing
-                                  ? split.missing_left
-                                  : grown_.nodes[left].rows.count >= grown_.nodes[right].rows.count;
-    tree.gain[node] = static_cast<float>(split.gain);
+    n.default_left =
+        split.saw_missing ? split.missing_left : open_[left].rows.count >= open_[right].rows.count;
+    n.gain = split.gain;
   }
 
   const Shared& shared_;
@@ -214,10 +207,33 @@ class Grower {
   const bool plain_;               // these are such as plain_subtree.h says
   const bool defers_;              // small subtrees are grown last
   std::vector<int32_t> deferred_;  // their roots
-  OpenTree grown_;
+  TreeNodes grown_;
+  std::vector<OpenNode> open_;  // the same, but for those of subtrees
   std::priority_queue<Queued, std::vector<Queued>, Later> queue_;
   int32_t leaves_ = 1;
 };
+
+GrownTree to_columns(TreeNodes& grown) {
+  GrownTree tree;
+  const size_t n = grown.nodes.size();
+  for (auto* column : {&tree.feature, &tree.bin, &tree.left, &tree.right}) column->reserve(n);
+  tree.default_left.reserve(n);
+  tree.category_offset.reserve(n);
+  tree.gain.reserve(n);
+  tree.count.reserve(n);
+  for (const TreeNode& node : grown.nodes) {
+    tree.feature.push_back(node.feature);
+    tree.bin.push_back(node.bin);
+    tree.left.push_back(node.left);
+    tree.right.push_back(node.right);
+    tree.default_left.push_back(node.default_left);
+    tree.category_offset.push_back(node.category_offset);
+    tree.gain.push_back(static_cast<float>(node.gain));
+    tree.count.push_back(node.rows.count);
+  }
+  tree.categories = std::move(grown.categories);
+  return tree;
+}
 
 }  // namespace
 
@@ -228,16 +244,10 @@ GrownTree grow_tree(const GrowInput& input, const GrowOptions& options, int32_t*
   root.rows = {0, input.count};
   root.key = 1;
   root.totals = shared.fixed.totals;
-  auto [tree, nodes] = Grower(shared, std::move(root)).grow(checkpoint);
-  std::vector<Segment> segments;
-  std::vector<Bounds> bounds;
-  for (const OpenNode& node : nodes) {
-    segments.push_back(node.rows);
-    bounds.push_back(node.bounds);
-    tree.count.push_back(node.rows.count);
-  }
-  fill_nodes(input, options.objective, shared.rows.data(), segments, bounds, tree, leaf_of_row);
-  return std::move(tree);
+  TreeNodes grown = Grower(shared, std::move(root)).grow(checkpoint);
+  GrownTree tree = to_columns(grown);
+  fill_nodes(input, options.objective, shared.rows.data(), grown.nodes, tree, leaf_of_row);
+  return tree;
 }
 
 }  // namespace pyllm::trees

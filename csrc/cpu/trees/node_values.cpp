@@ -53,11 +53,10 @@ void find_leaves(const Bins& bins, const GrownTree& tree, int32_t* leaf_of_row) 
 }  // namespace
 
 void fill_nodes(const GrowInput& input, const Objective& objective, const int32_t* rows,
-                const std::vector<Segment>& segments, const std::vector<Bounds>& bounds,
-                GrownTree& tree, int32_t* leaf_of_row) {
-  const auto nodes = static_cast<int64_t>(tree.feature.size());
+                const std::vector<TreeNode>& grown, GrownTree& tree, int32_t* leaf_of_row) {
+  const auto nodes = static_cast<int64_t>(grown.size());
   const int32_t k = input.outputs;
-  const bool partial = input.count < input.bins->rows;
+  const bool partial = leaf_of_row && input.count < input.bins->rows;
   if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
 
   std::vector<double> sums(static_cast<size_t>(nodes * k) * 2, 0.0);
@@ -66,8 +65,9 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
   parallel_tasks(tasks, [&](int64_t task) {
     for (int64_t node = task; node < nodes; node += tasks) {
       if (tree.feature[node] >= 0) continue;
-      const Segment segment = segments[node];
+      const Segment segment = grown[node].rows;
       sum_leaf(input, rows, segment, sums.data() + node * k * 2);
+      if (!leaf_of_row) continue;
       for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
         leaf_of_row[rows[i]] = static_cast<int32_t>(node);
       }
@@ -84,7 +84,7 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
     }
     double cover = 0;
     for (int32_t o = 0; o < k; ++o) {
-      tree.value[node * k + o] = objective.weight(own[2 * o], own[2 * o + 1], bounds[node]);
+      tree.value[node * k + o] = objective.weight(own[2 * o], own[2 * o + 1], grown[node].bounds);
       cover += own[2 * o + 1];
     }
     tree.cover[node] = cover;

@@ -3,14 +3,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "cpu/trees/grow.h"
 #include "cpu/trees/histogram.h"
-#include "cpu/trees/node_values.h"
 #include "cpu/trees/split.h"
+#include "cpu/trees/tree_node.h"
 
 namespace pyllm::trees {
-
-constexpr int32_t kNoNode = -1;
 
 // A node while the tree grows.
 struct OpenNode {
@@ -22,15 +19,6 @@ struct OpenNode {
   std::vector<Pair> totals;  // by output
   Histogram histogram;       // kept for the children while there is a split to make
   Split split;               // the best; feature -1: none
-};
-
-// A tree and its nodes, side by side.
-struct OpenTree {
-  GrownTree tree;
-  std::vector<OpenNode> nodes;
-
-  // A leaf; returns its number.
-  int32_t add(OpenNode node);
 };
 
 // The order in which nodes are split: by gain, or by level.

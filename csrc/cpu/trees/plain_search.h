@@ -56,7 +56,9 @@ class PlainSearch {
         row_table_(min_rows_ > 1 ? kGroup * kCodes : 0),
         sums_(static_cast<size_t>(kCodes) * outputs_),
         missing_(outputs_),
-        left_(outputs_) {}
+        left_(outputs_),
+        tried_(outputs_),
+        node_words_(rules_.random_cuts ? static_cast<size_t>(outputs_) * kSubtreeRows : 0) {}
 
   // Feature -1: there is nothing to gain.
   PlainCut find(const PlainNodeRows& node) {
@@ -71,10 +73,13 @@ class PlainSearch {
     const auto& drawn = draw_(share_, rules_.seed, stream_of(Draw::node, node.key));
     const auto count = static_cast<int32_t>(drawn.size());
     if (rules_.random_cuts) {
-      for (const int32_t feature : drawn) try_random_cut(feature);
+      copy_words();
+      for (int32_t first = 0; first < count; first += kGroup) {
+        try_random_cuts(drawn.data() + first, std::min(kGroup, count - first));
+      }
     } else {
       for (int32_t first = 0; first < count; first += kGroup) {
-        try_group(drawn.data() + first, std::min(kGroup, count - first));
+        try_all_cuts(drawn.data() + first, std::min(kGroup, count - first));
       }
     }
     return best_;
@@ -91,7 +96,7 @@ class PlainSearch {
   double gradient_of(Pair sum) const { return static_cast<double>(sum[0]) * rules_.gradient_unit; }
   double hessian_of(Pair sum) const { return static_cast<double>(sum[1]) * rules_.hessian_unit; }
 
-  void try_group(const int32_t* features, int32_t count) {
+  void try_all_cuts(const int32_t* features, int32_t count) {
     int32_t columns[kGroup];
     for (int32_t j = 0; j < count; ++j) columns[j] = features_[features[j]].column;
     std::fill_n(&occurs_[0][0], count * (kCodes / 64), 0);
@@ -256,69 +261,93 @@ class PlainSearch {
     return gain > best_.gain || (gain == best_.gain && feature < best_.feature);
   }
 
-  // One cut between the least and the greatest code that occur.
-  void try_random_cut(int32_t feature) {
-    const Feature& f = features_[feature];
-    for (int32_t i = 0; i < node_.count; ++i) {
-      codes_[i] = rows_.codes[node_.rows[i] * rows_.stride + f.column];
-    }
-    // No code is beyond that of missing values.
-    const int32_t beyond = f.missing ? f.bins : kCodes;
-    int32_t least = kCodes, greatest = -1;
-    cuts_.missing = false;
-    for (int32_t i = 0; i < node_.count; ++i) {
-      const int32_t code = codes_[i];
-      const bool missing = code == beyond;
-      cuts_.missing |= missing;
-      least = std::min(least, code);
-      greatest = std::max(greatest, missing ? -1 : code);
-    }
-    if (greatest < 0 || (least == greatest && !cuts_.missing)) return;
-    const auto words =
-        philox(rules_.seed, stream_of(Draw::cut, node_.key), static_cast<uint64_t>(feature));
-    const auto span = static_cast<uint64_t>(greatest - least);
-    const int32_t drawn = least + static_cast<int32_t>(words[0] * span >> 32);
-    cuts_.feature = feature;
-    cuts_.count = 0;
-    if (least < greatest) add_cut(drawn);
-    if (cuts_.missing) {
-      add_cut(greatest);
-      sum_missing(beyond);
-    }
-    try_cuts(cuts_.count, false);
-    if (cuts_.missing && least < greatest) try_cuts(1, true);
-  }
-
-  // The cut after a code, whose left side is summed from the codes that were read.
-  void add_cut(int32_t code) {
-    const int32_t cut = cuts_.count++;
-    int32_t last = 0, rows = 0;
-    for (int32_t i = 0; i < node_.count; ++i) {
-      const bool is_left = codes_[i] <= code;
-      last = std::max<int32_t>(last, is_left ? codes_[i] : 0);
-      rows += is_left;
-    }
-    cuts_.code[cut] = static_cast<uint8_t>(last);
-    cuts_.rows[cut] = rows;
+  // The node's sums side by side, by output.
+  void copy_words() {
     for (int32_t o = 0; o < outputs_; ++o) {
-      int64_t sum = 0;
-      for (int32_t i = 0; i < node_.count; ++i) {
-        sum += codes_[i] <= code ? rows_.words[int64_t{node_.rows[i]} * outputs_ + o] : 0;
-      }
-      sums_[o * kCodes + cut] = sum;
+      int64_t* to = node_words_.data() + int64_t{o} * kSubtreeRows;
+      const int64_t* from = rows_.words + o;
+      for (int32_t i = 0; i < node_.count; ++i) to[i] = from[int64_t{node_.rows[i]} * outputs_];
     }
   }
 
-  void sum_missing(int32_t code) {
-    std::fill(missing_.begin(), missing_.end(), 0);
-    cuts_.missing_rows = 0;
+  void try_random_cuts(const int32_t* features, int32_t count) {
+    int32_t columns[kGroup];
+    for (int32_t j = 0; j < count; ++j) columns[j] = features_[features[j]].column;
+    with_count(count, [&](auto known) { copy_codes<known>(columns); });
+    for (int32_t j = 0; j < count; ++j) try_random_cut(features[j], codes_[j]);
+  }
+
+  template <int32_t kFeatures>
+  void copy_codes(const int32_t* columns) {
+    int32_t column[kFeatures];
+    std::copy_n(columns, kFeatures, column);
     for (int32_t i = 0; i < node_.count; ++i) {
-      if (codes_[i] != code) continue;
-      ++cuts_.missing_rows;
-      for (int32_t o = 0; o < outputs_; ++o) {
-        missing_[o] += rows_.words[int64_t{node_.rows[i]} * outputs_ + o];
+      const uint8_t* codes = rows_.codes + node_.rows[i] * rows_.stride;
+      for (int32_t j = 0; j < kFeatures; ++j) codes_[j][i] = codes[column[j]];
+    }
+  }
+
+  // One cut between the least and the greatest code that occur.
+  void try_random_cut(int32_t feature, const uint8_t* codes) {
+    uint8_t least = kCodes - 1, greatest = 0;
+    for (int32_t i = 0; i < node_.count; ++i) {
+      least = std::min(least, codes[i]);
+      greatest = std::max(greatest, codes[i]);
+    }
+    const Feature& f = features_[feature];
+    const bool missing = f.missing && greatest == f.bins;
+    if (missing) {
+      if (least == f.bins) return;
+      greatest = 0;
+      for (int32_t i = 0; i < node_.count; ++i) {
+        greatest = std::max<uint8_t>(greatest, codes[i] < f.bins ? codes[i] : 0);
       }
     }
+    if (least < greatest) {
+      const auto words =
+          philox(rules_.seed, stream_of(Draw::cut, node_.key), static_cast<uint64_t>(feature));
+      const auto span = static_cast<uint64_t>(greatest - least);
+      const auto drawn = static_cast<uint8_t>(least + (words[0] * span >> 32));
+      try_cut_after(drawn, codes, feature, false, missing);
+      if (missing) {
+        try_cut_after(greatest, codes, feature, false, true);
+        try_cut_after(drawn, codes, feature, true, true);
+      }
+    } else if (missing) {
+      try_cut_after(greatest, codes, feature, false, true);
+    }
+  }
+
+  void try_cut_after(uint8_t code, const uint8_t* codes, int32_t feature, bool missing_left,
+                     bool missing) {
+    const int32_t beyond = missing_left ? features_[feature].bins : kCodes;
+    double score = 0, left_hessian = 0;
+    for (int32_t o = 0; o < outputs_; ++o) {
+      const int64_t* words = node_words_.data() + int64_t{o} * kSubtreeRows;
+      int64_t sum = 0;
+      for (int32_t i = 0; i < node_.count; ++i) sum += codes[i] <= code ? words[i] : 0;
+      if (missing_left) {
+        for (int32_t i = 0; i < node_.count; ++i) sum += codes[i] == beyond ? words[i] : 0;
+      }
+      tried_[o] = unpack(sum);
+      const double l2 = rules_.objective.l2;
+      const double gl = gradient_of(tried_[o]), hl = hessian_of(tried_[o]);
+      const double gr = gradient_of(node_.totals[o]) - gl, hr = hessian_of(node_.totals[o]) - hl;
+      score += gl * gl / (hl + l2) + gr * gr / (hr + l2);
+      left_hessian += hl;
+    }
+    if (!(left_hessian >= least_ && total_hessian_ - left_hessian >= least_)) return;
+    if (!(score < kInfinity) || !betters(score, feature)) return;
+    uint8_t last = 0;  // the last code that occurs left of the cut
+    int32_t rows = 0;
+    for (int32_t i = 0; i < node_.count; ++i) {
+      const bool is_left = codes[i] <= code;
+      last = std::max<uint8_t>(last, is_left ? codes[i] : 0);
+      rows += is_left | (codes[i] == beyond);
+    }
+    if (rows < min_rows_ || node_.count - rows < min_rows_) return;
+    best_ = {score - parent_, feature, last, missing_left, missing};
+    std::swap(left_, tried_);
   }
 
   // The cuts of a feature.
@@ -347,12 +376,13 @@ class PlainSearch {
   std::vector<uint32_t> row_table_;  // (kGroup, kCodes), as well
   uint64_t occurs_[kGroup][kCodes / 64];
   Cuts cuts_;
-  std::vector<int64_t> sums_;     // (outputs, kCodes), left of each cut
-  std::vector<int64_t> missing_;  // by output
-  std::vector<Pair> left_;        // of the best cut, by output
+  std::vector<int64_t> sums_;       // (outputs, kCodes), left of each cut
+  std::vector<int64_t> missing_;    // by output
+  std::vector<Pair> left_, tried_;  // of the best cut, and of one at random, by output
   double gradient_[kCodes + V::lanes], hessian_[kCodes + V::lanes];
   double gain_[kCodes + V::lanes], hessian_sum_[kCodes + V::lanes];
-  uint8_t codes_[kSubtreeRows];
+  uint8_t codes_[kGroup][kSubtreeRows];  // of the node's rows, for random cuts
+  std::vector<int64_t> node_words_;      // (outputs, kSubtreeRows), as well
 };
 
 }  // namespace pyllm::PYLLM_ISA

@@ -4,6 +4,7 @@
 #include "cpu/trees/plain_subtree.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "cpu/trees/plain_search.h"
 
@@ -12,19 +13,19 @@ namespace {
 
 class PlainGrower {
  public:
-  PlainGrower(const PlainSubtreeArgs& args, std::vector<PlainNode>& nodes)
+  PlainGrower(const PlainSubtreeArgs& args, std::vector<TreeNode>& nodes)
       : shared_(*args.shared),
         outputs_(shared_.input.outputs),
         nodes_(nodes),
-        rows_(args.rows),
-        given_(rows_, rows_ + args.count),
-        order_(args.count),
-        spare_(args.count + 1),
-        words_(static_cast<size_t>(args.count) * outputs_),
-        codes_(copy(args)),
+        first_(args.rows.begin),
+        given_(shared_.rows.data() + first_, shared_.rows.data() + first_ + args.rows.count),
+        order_(given_.size()),
+        spare_(given_.size() + 1),
+        words_(given_.size() * outputs_),
+        codes_(copy_rows()),
         search_(shared_, codes_) {
-    for (int32_t i = 0; i < args.count; ++i) order_[i] = i;
-    nodes_.push_back({0, args.count, args.depth});
+    std::iota(order_.begin(), order_.end(), 0);
+    nodes_.push_back(leaf(args.rows, args.depth));
     open(0, args.key, args.totals);
   }
 
@@ -36,7 +37,7 @@ class PlainGrower {
       open_totals_.resize(open_totals_.size() - outputs_);
       grow(open);
     }
-    for (size_t i = 0; i < order_.size(); ++i) rows_[i] = given_[order_[i]];
+    for (size_t i = 0; i < order_.size(); ++i) shared_.rows[first_ + i] = given_[order_[i]];
   }
 
  private:
@@ -45,19 +46,26 @@ class PlainGrower {
     uint64_t key;
   };
 
-  PlainRows copy(const PlainSubtreeArgs& args) {
-    const CodeMatrix<uint8_t>& from = shared_.input.bins->narrow;
-    const int64_t stride = from.stride;
-    copied_ = Scratch<uint8_t>(args.count * stride);
-    for (int64_t i = 0; i < args.count; ++i) {
-      std::memcpy(copied_.data() + i * stride, from.by_row + rows_[i] * stride, stride);
+  static TreeNode leaf(Segment rows, int32_t depth) {
+    TreeNode node;
+    node.rows = rows;
+    node.depth = depth;
+    return node;
+  }
+
+  PlainRows copy_rows() {
+    const Bins& bins = *shared_.input.bins;
+    const int64_t stride = bins.narrow.stride;
+    const size_t count = given_.size();
+    copied_ = Scratch<uint8_t>(count * stride);
+    for (size_t i = 0; i < count; ++i) {
+      std::memcpy(copied_.data() + i * stride, bins.narrow.by_row + given_[i] * stride, stride);
     }
-    const int64_t all = shared_.input.bins->rows;
     with_word(shared_.fixed.packing, [&](auto word) {
-      const auto* words = static_cast<const decltype(word)*>(shared_.fixed.output(0, all));
-      for (int64_t i = 0; i < args.count; ++i) {
+      const auto* words = static_cast<const decltype(word)*>(shared_.fixed.output(0, bins.rows));
+      for (size_t i = 0; i < count; ++i) {
         for (int64_t o = 0; o < outputs_; ++o) {
-          const Pair pair = unpack(words[o * all + rows_[i]]);
+          const Pair pair = unpack(words[o * bins.rows + given_[i]]);
           words_[i * outputs_ + o] = pack64(pair[0], pair[1]);
         }
       }
@@ -66,48 +74,54 @@ class PlainGrower {
   }
 
   void open(int32_t node, uint64_t key, const Pair* totals) {
-    const PlainNode& n = nodes_[node];
+    const TreeNode& n = nodes_[node];
     const GrowOptions& options = shared_.options;
     const int64_t least = 2 * std::max<int64_t>(options.min_child_samples, 1);
-    if (n.count < std::max(least, options.min_split_samples)) return;
+    if (n.rows.count < std::max(least, options.min_split_samples)) return;
     if (options.max_depth > 0 && n.depth >= options.max_depth) return;
     open_.push_back({node, key});
     open_totals_.insert(open_totals_.end(), totals, totals + outputs_);
   }
 
   void grow(const Open& open) {
-    const PlainNode node = nodes_[open.node];
-    if (same_ratio(node)) return;
-    const PlainCut cut =
-        search_.find({order_.data() + node.begin, node.count, totals_.data(), open.key});
+    const Segment rows = nodes_[open.node].rows;
+    int32_t* order = order_.data() + (rows.begin - first_);
+    const auto count = static_cast<int32_t>(rows.count);
+    if (same_ratio(order, count)) return;
+    const PlainCut cut = search_.find({order, count, totals_.data(), open.key});
     if (cut.feature < 0) return;
-    const int32_t lefts = partition(node, cut);
+    const int32_t lefts = partition(order, count, cut);
     const auto left = static_cast<int32_t>(nodes_.size());
-    PlainNode& parent = nodes_[open.node];
+    TreeNode& parent = nodes_[open.node];
+    const int32_t depth = parent.depth + 1;
     parent.feature = cut.feature;
     parent.bin = cut.bin;
     parent.left = left;
+    parent.right = left + 1;
     parent.gain = cut.gain;
     // A missing value where training saw none goes with the majority.
-    parent.default_left = cut.saw_missing ? cut.missing_left : 2 * lefts >= node.count;
-    nodes_.push_back({node.begin, lefts, node.depth + 1});
-    nodes_.push_back({node.begin + lefts, node.count - lefts, node.depth + 1});
-    const uint64_t left_key = child_key(open.key, false), right_key = child_key(open.key, true);
+    parent.default_left = cut.saw_missing ? cut.missing_left : 2 * lefts >= count;
+    nodes_.push_back(leaf({rows.begin, lefts}, depth));
+    nodes_.push_back(leaf({rows.begin + lefts, count - lefts}, depth));
     for (int32_t o = 0; o < outputs_; ++o) totals_[o] -= search_.left()[o];
-    if (2 * lefts <= node.count) {
-      this->open(left + 1, right_key, totals_.data());
-      this->open(left, left_key, search_.left());
+    const auto open_left = [&] { this->open(left, child_key(open.key, false), search_.left()); };
+    const auto open_right = [&] {
+      this->open(left + 1, child_key(open.key, true), totals_.data());
+    };
+    if (2 * lefts <= count) {
+      open_right();
+      open_left();
     } else {
-      this->open(left, left_key, search_.left());
-      this->open(left + 1, right_key, totals_.data());
+      open_left();
+      open_right();
     }
   }
 
-  // Where gradients are the same multiple of hessians, leaves of one class above all, no split can
-  // gain.
-  bool same_ratio(const PlainNode& node) const {
-    for (int32_t i = node.begin; i < node.begin + node.count; ++i) {
-      const int64_t* words = words_.data() + int64_t{order_[i]} * outputs_;
+  // Where gradients are the same multiple of hessians, in nodes of one class above all, no split
+  // can gain.
+  bool same_ratio(const int32_t* order, int32_t count) const {
+    for (int32_t i = 0; i < count; ++i) {
+      const int64_t* words = words_.data() + int64_t{order[i]} * outputs_;
       for (int32_t o = 0; o < outputs_; ++o) {
         const Pair pair = unpack(words[o]);
         if (pair[0] * totals_[o][1] != pair[1] * totals_[o][0]) return false;
@@ -117,14 +131,14 @@ class PlainGrower {
   }
 
   // Puts the rows that go left first; returns how many there are.
-  int32_t partition(const PlainNode& node, const PlainCut& cut) {
+  int32_t partition(int32_t* order, int32_t count, const PlainCut& cut) {
     const Feature& f = shared_.input.bins->features[cut.feature];
     const uint8_t* codes = codes_.codes + f.column;
     const int32_t missing = cut.missing_left ? f.bins : -1;
-    int32_t* left = order_.data() + node.begin;
+    int32_t* left = order;
     int32_t* right = spare_.data();
-    for (int32_t i = node.begin; i < node.begin + node.count; ++i) {
-      const int32_t row = order_[i];
+    for (int32_t i = 0; i < count; ++i) {
+      const int32_t row = order[i];
       const int32_t code = codes[row * codes_.stride];
       const int32_t is_left = (code <= cut.bin) | (code == missing);
       *left = row;
@@ -133,14 +147,14 @@ class PlainGrower {
       right += 1 - is_left;
     }
     std::memcpy(left, spare_.data(), (right - spare_.data()) * sizeof(int32_t));
-    return static_cast<int32_t>(left - order_.data()) - node.begin;
+    return static_cast<int32_t>(left - order);
   }
 
   const Shared& shared_;
   const int32_t outputs_;
-  std::vector<PlainNode>& nodes_;
-  int32_t* rows_;                       // of the data set: out, in the order of the leaves
-  std::vector<int32_t> given_, order_;  // these as they were; places there, by node
+  std::vector<TreeNode>& nodes_;
+  const int64_t first_;                 // place of the subtree's rows among the tree's
+  std::vector<int32_t> given_, order_;  // rows of the data set; places here, by node
   std::vector<int32_t> spare_;
   Scratch<uint8_t> copied_;
   std::vector<int64_t> words_;
@@ -152,7 +166,7 @@ class PlainGrower {
 
 }  // namespace
 
-void tree_plain_subtree(const PlainSubtreeArgs& args, std::vector<PlainNode>& nodes) {
+void tree_plain_subtree(const PlainSubtreeArgs& args, std::vector<TreeNode>& nodes) {
   PlainGrower(args, nodes).grow();
 }
 

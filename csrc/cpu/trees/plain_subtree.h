@@ -10,25 +10,16 @@
 
 #include "core/isa.h"
 #include "cpu/trees/shared.h"
+#include "cpu/trees/tree_node.h"
 
 namespace pyllm::trees {
 
 // Rows of a node whose subtree one thread grows.
 constexpr int64_t kSubtreeRows = 4096;
 
-struct PlainNode {
-  int32_t begin = 0, count = 0;  // its rows, from the first of the subtree's
-  int32_t depth = 0;             // in the whole tree
-  int32_t feature = -1, bin = 0;
-  int32_t left = -1;  // the right child follows it
-  bool default_left = false;
-  double gain = 0;
-};
-
 struct PlainSubtreeArgs {
   const Shared* shared = nullptr;
-  int32_t* rows = nullptr;  // of the root, put in the order of the leaves
-  int32_t count = 0;        // at most kSubtreeRows
+  Segment rows;  // of the root, at most kSubtreeRows; put in the order of the leaves
   int32_t depth = 0;
   uint64_t key = 0;              // what the root draws by
   const Pair* totals = nullptr;  // by output
@@ -42,5 +33,5 @@ bool has_plain_subtrees(const Shared& shared);
 namespace pyllm {
 // nodes: out, the root first, children after their parent.
 PYLLM_KERNEL(tree_plain_subtree,
-             (const trees::PlainSubtreeArgs& args, std::vector<trees::PlainNode>& nodes));
+             (const trees::PlainSubtreeArgs& args, std::vector<trees::TreeNode>& nodes));
 }  // namespace pyllm

@@ -3,64 +3,84 @@
 #include <queue>
 #include <utility>
 
+#include "cpu/trees/open_node.h"
+
 namespace pyllm::trees {
+namespace {
 
-void graft(OpenTree& onto, int32_t node, OpenTree subtree) {
-  const auto base = static_cast<int32_t>(onto.nodes.size()) - 1;
-  const auto words = static_cast<int64_t>(onto.tree.categories.size());
-  const GrownTree& from = subtree.tree;
-  GrownTree& to = onto.tree;
-  for (size_t i = 0; i < subtree.nodes.size(); ++i) {
-    const int32_t at = i == 0 ? node : onto.add({});
-    onto.nodes[at] = std::move(subtree.nodes[i]);
-    to.feature[at] = from.feature[i];
-    to.bin[at] = from.bin[i];
-    to.left[at] = from.left[i] < 0 ? kNoNode : from.left[i] + base;
-    to.right[at] = from.right[i] < 0 ? kNoNode : from.right[i] + base;
-    to.default_left[at] = from.default_left[i];
-    to.gain[at] = from.gain[i];
-    const int64_t offset = from.category_offset[i];
-    to.category_offset[at] = offset < 0 ? offset : offset + words;
-  }
-  to.categories.insert(to.categories.end(), from.categories.begin(), from.categories.end());
-}
-
-void number_by_queue(OpenTree& grown, const Bins& bins, bool leafwise) {
-  const GrownTree from = std::exchange(grown.tree, {});
-  std::vector<OpenNode> nodes = std::exchange(grown.nodes, {});
-  std::priority_queue<Queued, std::vector<Queued>, Later> queue(Later{leafwise});
-  std::vector<int32_t> old{0};
-  const auto enqueue = [&](int32_t node) {
-    const OpenNode& n = nodes[old[node]];
-    if (from.feature[old[node]] >= 0) queue.push({n.split.gain, n.depth, node});
+// The nodes' places in the new order.
+std::vector<int32_t> order_of(const std::vector<TreeNode>& nodes, bool leafwise) {
+  std::vector<int32_t> order{0};
+  order.reserve(nodes.size());
+  const auto add_children = [&](const TreeNode& n) {
+    order.push_back(n.left);
+    order.push_back(n.right);
   };
-  std::vector<int32_t> left(nodes.size(), kNoNode), right(nodes.size(), kNoNode);
+  if (!leafwise) {
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (nodes[order[i]].feature >= 0) add_children(nodes[order[i]]);
+    }
+    return order;
+  }
+  std::priority_queue<Queued, std::vector<Queued>, Later> queue(Later{leafwise});
+  const auto enqueue = [&](size_t at) {
+    const TreeNode& n = nodes[order[at]];
+    if (n.feature >= 0) queue.push({n.gain, n.depth, static_cast<int32_t>(at)});
+  };
   enqueue(0);
   while (!queue.empty()) {
-    const int32_t node = queue.top().node;
+    const TreeNode& n = nodes[order[queue.top().node]];
     queue.pop();
-    left[node] = static_cast<int32_t>(old.size());
-    right[node] = left[node] + 1;
-    old.push_back(from.left[old[node]]);
-    old.push_back(from.right[old[node]]);
-    enqueue(left[node]);
-    enqueue(right[node]);
+    add_children(n);
+    enqueue(order.size() - 2);
+    enqueue(order.size() - 1);
   }
-  GrownTree& to = grown.tree;
-  for (const int32_t o : old) {
-    const int32_t at = grown.add(std::move(nodes[o]));
-    to.feature[at] = from.feature[o];
-    to.bin[at] = from.bin[o];
-    to.default_left[at] = from.default_left[o];
-    to.gain[at] = from.gain[o];
-    if (from.category_offset[o] < 0) continue;
-    const auto words = from.categories.begin() + from.category_offset[o];
-    to.category_offset[at] = static_cast<int64_t>(to.categories.size());
-    to.categories.insert(to.categories.end(), words,
-                         words + bins.features[from.feature[o]].bins / 32 + 1);
+  return order;
+}
+
+}  // namespace
+
+void graft(TreeNodes& onto, int32_t node, const TreeNodes& subtree) {
+  const auto base = static_cast<int32_t>(onto.nodes.size()) - 1;
+  const auto words = static_cast<int64_t>(onto.categories.size());
+  for (size_t i = 0; i < subtree.nodes.size(); ++i) {
+    TreeNode n = subtree.nodes[i];
+    if (n.feature >= 0) {
+      n.left += base;
+      n.right += base;
+    }
+    if (n.category_offset >= 0) n.category_offset += words;
+    if (i == 0) {
+      onto.nodes[node] = n;
+    } else {
+      onto.nodes.push_back(n);
+    }
   }
-  to.left = std::move(left);
-  to.right = std::move(right);
+  onto.categories.insert(onto.categories.end(), subtree.categories.begin(),
+                         subtree.categories.end());
+}
+
+TreeNodes in_order(const TreeNodes& grown, const Bins& bins, bool leafwise) {
+  const std::vector<int32_t> order = order_of(grown.nodes, leafwise);
+  std::vector<int32_t> place(order.size());
+  for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int32_t>(i);
+  TreeNodes to;
+  to.nodes.reserve(order.size());
+  for (const int32_t from : order) {
+    TreeNode n = grown.nodes[from];
+    if (n.feature >= 0) {
+      n.left = place[n.left];
+      n.right = place[n.right];
+    }
+    if (n.category_offset >= 0) {
+      const auto words = grown.categories.begin() + n.category_offset;
+      n.category_offset = static_cast<int64_t>(to.categories.size());
+      to.categories.insert(to.categories.end(), words,
+                           words + bins.features[n.feature].bins / 32 + 1);
+    }
+    to.nodes.push_back(n);
+  }
+  return to;
 }
 
 }  // namespace pyllm::trees
