@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from pyllm.ensemble.constraints import interaction_sets, monotone_signs
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, threads
-from pyllm.ensemble.tables import Categorical
+from pyllm.ensemble.prebinned import read_binned
+from pyllm.ensemble.tables import Categorical, Encoding
 from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
 from pyllm.trees.checks import require_whole
 from pyllm.trees.forest import Forest
@@ -235,6 +236,21 @@ class GradientBoosting(ExplainedTrees):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    def _read(self, X: Any, *, fitting: bool) -> Any:
+        """Also a `Dataset` as it is, and blocks of rows as one (see `fit`)."""
+        dataset = read_binned(X, self.max_bin, self.categorical_features)
+        if dataset is None:
+            return super()._read(X, fitting=fitting)
+        if not fitting:
+            raise ValueError("X: expected rows, got bins or blocks; predict block by block")
+        self.n_features_in_ = dataset.n_features
+        if dataset.feature_names is not None:
+            self.feature_names_in_ = np.array(dataset.feature_names, object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self._encoding = Encoding({})
+        return dataset
+
     def plot_metrics(self, metric: str | None = None, *, axes: Any = None) -> Any:
         """Learning curves of the eval sets (`pyllm.trees.plot_metrics`)."""
         check_is_fitted(self)
@@ -259,8 +275,12 @@ class GradientBoosting(ExplainedTrees):
                 f"set, got {self.n_estimators}"
             )
         seed = self._seed if going_on else draw_seed(self.random_state)
+        if start is not None and isinstance(X, Dataset):
+            raise ValueError("warm_start: going on needs the rows, got a Dataset or blocks")
         booster = Booster(
-            Dataset(
+            X
+            if isinstance(X, Dataset)
+            else Dataset(
                 X,
                 max_bin=self.max_bin,
                 categorical=sorted(self._encoding.categories),
@@ -356,8 +376,11 @@ class GradientBoosting(ExplainedTrees):
 def keep_weighted(
     weight: NDArray[np.float64] | None, X: Any, *arrays: Any
 ) -> tuple[NDArray[np.float64] | None, Any, list[Any]]:
-    """Without the rows of weight 0, which would otherwise shift the bins of features."""
-    if weight is None or weight.all():
+    """Without the rows of weight 0, which would otherwise shift the bins of features.
+
+    The bins of a Dataset are there: it keeps them.
+    """
+    if weight is None or weight.all() or isinstance(X, Dataset):
         return weight, X, list(arrays)
     keep = weight > 0
     return weight[keep], X[keep], [None if a is None else a[keep] for a in arrays]

@@ -58,7 +58,8 @@ class GradientBoostingRanker(GradientBoosting):
         """Grow the trees.
 
         Args:
-            X: (n_samples, n_features), see `TreeEstimator`; rows come query by query.
+            X: (n_samples, n_features), see `TreeEstimator`; rows come query by query. Or a Dataset
+                or blocks, as for classifiers.
             y: (n_samples,) grades of relevance, 0 to 60; whole ones as a rule.
             query_weight: (n_queries,), not negative.
             group: (n_queries,) how many rows each query has. Without it and qid all rows are one

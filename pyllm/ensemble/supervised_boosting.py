@@ -13,6 +13,7 @@ from pyllm.ensemble.eval_sets import EvalSets, named_sets, one_each
 from pyllm.ensemble.learner import draw_seed, read_weight, threads
 from pyllm.trees.boost import EvalSet
 from pyllm.trees.checks import require_number
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.refit import refit
 
@@ -34,7 +35,10 @@ class SupervisedBoosting(GradientBoosting):
         """Grow the trees.
 
         Args:
-            X: (n_samples, n_features), see `TreeEstimator`.
+            X: (n_samples, n_features), see `TreeEstimator`; or a `pyllm.trees.Dataset`, binned once
+                for many fits; or, for data larger than memory, blocks of rows as a Dataset takes
+                them: a list of arrays, or a function that returns an iterator of them. Categories
+                are then whole numbers, and max_bin and categories those of the Dataset.
             y: (n_samples,); (n_samples, n_targets) for several regression targets.
             sample_weight: (n_samples,), not negative. A whole number is the same as the row so many
                 times.
@@ -127,6 +131,10 @@ class SupervisedBoosting(GradientBoosting):
         base_margin: Any,
         objective: Objective,
     ) -> tuple[Any, NDArray, FloatArray | None, Any, EvalSet]:
+        if isinstance(X, Dataset):
+            raise ValueError(
+                "early_stopping_rounds: a Dataset or blocks cannot be parted; pass an eval_set"
+            )
         require_number("validation_fraction", self.validation_fraction)
         if not 0.0 < self.validation_fraction < 1.0:
             raise ValueError(

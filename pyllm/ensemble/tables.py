@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Categorical = Literal["from_dtype"] | Sequence[int] | Sequence[str] | Sequence[bool] | None
 
@@ -84,7 +85,7 @@ class Encoding:
 
     def _encode_array(self, X: Any) -> Any:
         if hasattr(X, "indptr"):
-            raise ValueError("categorical_features: expected dense X, got a sparse matrix")
+            return self._encode_sparse(X)
         given = np.asarray(X)
         matrix = np.empty(given.shape, np.float64, order="F")
         for f in range(given.shape[1]):
@@ -96,6 +97,21 @@ class Encoding:
                 except (TypeError, ValueError) as e:
                     raise ValueError(f"X: column {f} holds no numbers: {e}") from None
         return matrix
+
+    def _encode_sparse(self, X: Any) -> Any:
+        """A CSR matrix; a category whose code is 0 is not stored."""
+        entries = X.tocoo()
+        numbers = ~np.isin(entries.col, list(self.categories))
+        rows, columns = [entries.row[numbers]], [entries.col[numbers]]
+        values = [entries.data[numbers].astype(np.float64)]
+        for f, known in self.categories.items():
+            codes = _recode(_coded_array(X, f), known)
+            stored = np.flatnonzero(codes)
+            rows.append(stored)
+            columns.append(np.full(len(stored), f))
+            values.append(codes[stored])
+        place = (np.concatenate(rows), np.concatenate(columns))
+        return sparse.csr_array((np.concatenate(values), place), shape=X.shape)
 
 
 def _recode(column: Coded, known: list[Any]) -> NDArray[np.floating]:
@@ -139,7 +155,7 @@ def _indices(
 
 
 def _coded_array(X: Any, f: int) -> Coded:
-    column = np.asarray(X)[:, f]
+    column = X[:, [f]].toarray()[:, 0] if hasattr(X, "indptr") else np.asarray(X)[:, f]
     if column.dtype == object:
         missing = np.array([value is None or value != value for value in column])
     else:

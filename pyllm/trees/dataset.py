@@ -80,6 +80,11 @@ class Dataset:
             self.missing |= reference.missing
         self._bins = self._describe()
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, n_features)."""
+        return self.n_samples, self.n_features
+
     def _fill(self, source: Source) -> None:
         wide = [len(cuts) >= _NARROW_BINS for cuts in self.cuts]
         self._wide = wide

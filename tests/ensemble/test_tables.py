@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from pyllm.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 from pyllm.ensemble.tables import Encoding
@@ -52,6 +53,25 @@ def test_a_category_splits_by_value_not_by_order():
     np.testing.assert_allclose(model.predict(X), y, atol=0.1)
     unseen = np.array([["pink", 0.0], [None, 0.0]], dtype=object)
     assert model.predict(unseen)[0] == model.predict(unseen)[1]
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_array"])
+def test_categories_of_sparse_rows_are_the_dense_ones(form, rng):
+    X = rng.normal(size=(400, 4)) * (rng.random((400, 4)) < 0.4)
+    X[:, 1] = rng.choice([0.0, 3.0, 7.0, 8.0, 9.0, 11.0], 400)
+    X[:, 3] = rng.choice([-2.0, 0.0, 5.0, np.nan], 400)  # the code of 0 is not 0
+    y = np.isin(X[:, 1], [0, 8, 9]) + 2.0 * (X[:, 3] == 5)
+    thin = getattr(sparse, form)(X)
+    options = {"n_estimators": 20, "categorical_features": [1, 3], "min_group_samples": 20}
+    dense = GradientBoostingRegressor(**options).fit(X, y)
+    model = GradientBoostingRegressor(**options).fit(thin, y)
+    assert model.forest_ == dense.forest_
+    assert model.score(thin, y) > 0.9
+    unseen = X.copy()
+    unseen[:, 1] = 4.0
+    np.testing.assert_array_equal(
+        model.predict(getattr(sparse, form)(unseen)), dense.predict(unseen)
+    )
 
 
 def test_strings_that_are_no_categories_are_refused():
