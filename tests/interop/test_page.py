@@ -1,0 +1,11 @@
+"""docs/ensembles.md with every library that it shows."""
+
+import matplotlib
+
+from tests.ensemble.page import run_page
+
+
+def test_every_block_of_the_page_runs(tmp_path, monkeypatch):
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    assert run_page("docs/ensembles.md") == set()
