@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "core/parallel.h"
 #include "cpu/trees/leaves.h"
 #include "cpu/trees/row_sampling.h"
 
@@ -27,12 +29,18 @@ const Argument& require_vector(const Input& in, DType dtype, int64_t n) {
 // Throws unless every element lies in [low, high).
 void require_range(const Input& in, int64_t low, int64_t high) {
   const int32_t* p = in->as<int32_t>();
-  int32_t least = 0, most = 0;
-  if (in->size() > 0) least = most = p[0];
-  for (int64_t i = 0; i < in->size(); ++i) {
-    least = std::min(least, p[i]);
-    most = std::max(most, p[i]);
-  }
+  int32_t least = in->size() > 0 ? p[0] : 0, most = least;
+  std::mutex mutex;
+  parallel_for(in->size(), 1 << 16, [&](int64_t begin, int64_t end) {
+    int32_t own_least = p[begin], own_most = p[begin];
+    for (int64_t i = begin; i < end; ++i) {
+      own_least = std::min(own_least, p[i]);
+      own_most = std::max(own_most, p[i]);
+    }
+    const std::lock_guard lock(mutex);
+    least = std::min(least, own_least);
+    most = std::max(most, own_most);
+  });
   if (in->size() > 0 && (least < low || most >= high)) {
     throw py::value_error(std::string(in.name()) + ": expected " + std::to_string(low) +
                           " <= value < " + std::to_string(high) + ", got " +

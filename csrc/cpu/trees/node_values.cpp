@@ -1,31 +1,44 @@
 // Leaf values from the float gradients, not from their fixed-point stand-ins, which only choose the
-// splits: a leaf's rows are summed in double in the order of their numbers, whichever thread does
-// it.
+// splits: they are summed in double, in the order of the rows within a block and then by block.
 #include "cpu/trees/node_values.h"
 
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "core/scratch.h"
 
 namespace pyllm::trees {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
-constexpr int64_t kAhead = 32;  // rows between a prefetch and its use
+constexpr int64_t kBlockRows = 1 << 14, kBlockRowsANode = 16;  // that a block of sums has at least
 
-void sum_leaf(const GrowInput& input, const int32_t* rows, Segment segment, double* sums) {
+typedef double Sums __attribute__((vector_size(16)));  // of gradients and hessians
+
+// Of every leaf, (nodes, outputs). Threads share blocks of rows, which depend on the data alone.
+std::vector<Sums> sum_leaves(const GrowInput& input, int64_t nodes, const int32_t* leaf_of_row) {
   const int32_t k = input.outputs;
-  const int64_t end = segment.begin + segment.count;
-  for (int64_t i = segment.begin; i < end; ++i) {
-    const int64_t ahead = rows[std::min(i + kAhead, end - 1)] * input.row_stride;
-    __builtin_prefetch(input.gradient + ahead);
-    __builtin_prefetch(input.hessian + ahead);
-    const int64_t row = rows[i] * input.row_stride;
-    for (int32_t o = 0; o < k; ++o) {
-      sums[2 * o] += input.gradient[row + o * input.output_stride];
-      sums[2 * o + 1] += input.hessian[row + o * input.output_stride];
+  const int64_t length = nodes * k;
+  const int64_t block = std::max(kBlockRows, kBlockRowsANode * nodes);
+  const int64_t blocks = (input.count + block - 1) / block;
+  std::vector<Sums> sums(static_cast<size_t>(blocks * length), Sums{0, 0});
+  parallel_tasks(blocks, [&](int64_t b) {
+    Sums* const of_block = sums.data() + b * length;
+    for (int64_t i = b * block; i < std::min((b + 1) * block, input.count); ++i) {
+      const int64_t row = input.rows ? input.rows[i] : i;
+      Sums* own = of_block + int64_t{leaf_of_row[row]} * k;
+      const float* gradient = input.gradient + row * input.row_stride;
+      const float* hessian = input.hessian + row * input.row_stride;
+      for (int32_t o = 0; o < k; ++o) {
+        own[o] += Sums{gradient[o * input.output_stride], hessian[o * input.output_stride]};
+      }
     }
+  });
+  for (int64_t b = 1; b < blocks; ++b) {
+    for (int64_t i = 0; i < length; ++i) sums[i] += sums[b * length + i];
   }
+  sums.resize(static_cast<size_t>(length));
+  return sums;
 }
 
 bool goes_left(const Bins& bins, const GrownTree& tree, int32_t node, int64_t row) {
@@ -58,34 +71,32 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
   const int32_t k = input.outputs;
   const bool partial = leaf_of_row && input.count < input.bins->rows;
   if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
+  const Scratch<int32_t> unasked(leaf_of_row ? 0 : input.bins->rows);
+  int32_t* const leaves = leaf_of_row ? leaf_of_row : unasked.data();
 
-  std::vector<double> sums(static_cast<size_t>(nodes * k) * 2, 0.0);
   // Every tasks-th node: many small leaves are not worth a task each.
   const int64_t tasks = std::min<int64_t>(nodes, int64_t{64} * num_threads());
   parallel_tasks(tasks, [&](int64_t task) {
     for (int64_t node = task; node < nodes; node += tasks) {
       if (tree.feature[node] >= 0) continue;
       const Segment segment = grown[node].rows;
-      sum_leaf(input, rows, segment, sums.data() + node * k * 2);
-      if (!leaf_of_row) continue;
       for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
-        leaf_of_row[rows[i]] = static_cast<int32_t>(node);
+        leaves[rows[i]] = static_cast<int32_t>(node);
       }
     }
   });
+  std::vector<Sums> sums = sum_leaves(input, nodes, leaves);
   tree.value.resize(static_cast<size_t>(nodes * k));
   tree.cover.resize(static_cast<size_t>(nodes));
   for (int64_t node = nodes - 1; node >= 0; --node) {
-    double* own = sums.data() + node * k * 2;
-    if (tree.feature[node] >= 0) {
-      const double* left = sums.data() + int64_t{tree.left[node]} * k * 2;
-      const double* right = sums.data() + int64_t{tree.right[node]} * k * 2;
-      for (int32_t i = 0; i < 2 * k; ++i) own[i] = left[i] + right[i];
-    }
+    Sums* own = sums.data() + node * k;
     double cover = 0;
     for (int32_t o = 0; o < k; ++o) {
-      tree.value[node * k + o] = objective.weight(own[2 * o], own[2 * o + 1], grown[node].bounds);
-      cover += own[2 * o + 1];
+      if (tree.feature[node] >= 0) {
+        own[o] = sums[int64_t{tree.left[node]} * k + o] + sums[int64_t{tree.right[node]} * k + o];
+      }
+      tree.value[node * k + o] = objective.weight(own[o][0], own[o][1], grown[node].bounds);
+      cover += own[o][1];
     }
     tree.cover[node] = cover;
   }

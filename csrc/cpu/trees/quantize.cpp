@@ -1,8 +1,8 @@
 // Gradients and hessians in fixed point: largest magnitudes, then scaled, rounded, packed.
 //
 // Rounding adds and takes away 1.5 * 2^52 in double: to nearest, ties to even, in plain arithmetic
-// that every instruction set does alike. Stochastic rounding adds a Philox number in [0, 1) that
-// depends on (seed, stream, row) and rounds down.
+// that every instruction set does alike. Stochastic rounding adds Philox numbers in (0, 1),
+// elements 2 row and 2 row + 1 of a stream, and rounds down.
 #include "cpu/trees/quantize.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 #include <mutex>
 
 #include "core/parallel.h"
-#include "core/philox.h"
+#include "core/scratch.h"
+#include "cpu/philox.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -39,30 +40,66 @@ Magnitudes magnitudes(const Gradients& in, int64_t begin, int64_t end) {
   return {g, h};
 }
 
+// Random words of consecutive elements of `in`: two a row.
+class RowWords {
+ public:
+  static constexpr int64_t kRows = 256;  // at a time, so that they stay in the L1 cache
+
+  explicit RowWords(const QuantizeArgs& args)
+      : args_(args), philox_(args.seed, args.stream), words_(2 * kRows + 2 + Philox::kTurn) {}
+
+  template <bool kAll>
+  const uint32_t* draw(int64_t begin, int64_t count) {
+    if constexpr (kAll) {  // two rows a block of four words
+      philox_.draw(static_cast<uint64_t>(begin) / 2, 2 * (begin % 2 + count), words_.data());
+      return words_.data() + 2 * (begin % 2);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const auto row = static_cast<uint64_t>(args_.in.rows[begin + i]);
+      const auto block = philox(args_.seed, args_.stream, row / 2);
+      for (uint64_t w = 0; w < 2; ++w) words_[2 * i + w] = block[2 * (row % 2) + w];
+    }
+    return words_.data();
+  }
+
+ private:
+  const QuantizeArgs& args_;
+  Philox philox_;
+  Scratch<uint32_t> words_;
+};
+
+// Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
+double shift(uint32_t word) {
+  return (word + 0.5) * 0x1p-32 - 0.5;
+}
+
 template <class Word, bool kAll, bool kStochastic>
 QuantizedSums quantize(const QuantizeArgs& args, int64_t begin, int64_t end) {
   const Gradients& in = args.in;
   auto* __restrict words = static_cast<Word*>(args.words);
   const double gradient_scale = args.gradient_scale, hessian_scale = args.hessian_scale;
+  RowWords random(args);
   int64_t g_total = 0, h_total = 0, g_sum = 0, h_sum = 0, least = INT64_MAX, most = INT64_MIN;
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t row = kAll ? i : in.rows[i];
-    double g = in.gradient[row * in.stride] * gradient_scale;
-    double h = in.hessian[row * in.stride] * hessian_scale;
-    if constexpr (kStochastic) {
-      const auto random = philox(args.seed, args.stream, static_cast<uint64_t>(row));
-      // Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
-      g += (random[0] + 0.5) * 0x1p-32 - 0.5;
-      h += (random[1] + 0.5) * 0x1p-32 - 0.5;
+  for (int64_t first = begin; first < end; first += RowWords::kRows) {
+    const int64_t count = std::min(RowWords::kRows, end - first);
+    const uint32_t* __restrict draw = kStochastic ? random.draw<kAll>(first, count) : nullptr;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = kAll ? first + i : in.rows[first + i];
+      double g = in.gradient[row * in.stride] * gradient_scale;
+      double h = in.hessian[row * in.stride] * hessian_scale;
+      if constexpr (kStochastic) {
+        g += shift(draw[2 * i]);
+        h += shift(draw[2 * i + 1]);
+      }
+      const int64_t gq = rounded(g), hq = rounded(h);
+      words[row] = packed<Word>(Pair{gq, hq});
+      g_total += gq;
+      h_total += hq;
+      g_sum += gq < 0 ? -gq : gq;
+      h_sum += hq < 0 ? -hq : hq;
+      least = hq < least ? hq : least;
+      most = hq > most ? hq : most;
     }
-    const int64_t gq = rounded(g), hq = rounded(h);
-    words[row] = packed<Word>(Pair{gq, hq});
-    g_total += gq;
-    h_total += hq;
-    g_sum += gq < 0 ? -gq : gq;
-    h_sum += hq < 0 ? -hq : hq;
-    least = hq < least ? hq : least;
-    most = hq > most ? hq : most;
   }
   return {Pair{g_total, h_total}, g_sum, h_sum, least, most};
 }
