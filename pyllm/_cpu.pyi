@@ -75,6 +75,8 @@ class TreeBins:
         categorical: collections.abc.Sequence[bool],
         wide: collections.abc.Sequence[bool],
         columns: collections.abc.Sequence[int],
+        first: collections.abc.Sequence[int],
+        usual: collections.abc.Sequence[int],
     ) -> None: ...
 
 class TreeCriterion:
@@ -203,6 +205,44 @@ class TreeOptions:
     def share_by_tree(self) -> float: ...
     @share_by_tree.setter
     def share_by_tree(self, arg0: float) -> None: ...
+
+class TreeSparseCodes:
+    def __init__(
+        self,
+        rows: int,
+        cuts: collections.abc.Sequence[collections.abc.Sequence[float]],
+        usual: collections.abc.Sequence[int],
+    ) -> None: ...
+    def add_columns(
+        self,
+        data: typing.Any,
+        indices: typing.Any,
+        offset: typing.Any,
+        columns: collections.abc.Sequence[int],
+        features: collections.abc.Sequence[int],
+    ) -> None: ...
+    def add_rows(
+        self,
+        x: typing.Any,
+        first: int,
+        columns: collections.abc.Sequence[int],
+        features: collections.abc.Sequence[int],
+        most: int,
+    ) -> None: ...
+    def bundles(
+        self, features: collections.abc.Sequence[int], codes: collections.abc.Sequence[int]
+    ) -> list[list[int]]: ...
+    def store(
+        self,
+        plan: collections.abc.Sequence[
+            tuple[bool, int, collections.abc.Sequence[int], collections.abc.Sequence[int]]
+        ],
+        codes: TreeCodes,
+    ) -> None: ...
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def missing(self) -> list[bool]: ...
 
 def adafactor_step(
     param: typing.Any,

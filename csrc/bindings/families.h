@@ -22,6 +22,7 @@ void bind_reduce(pybind11::module_& m);
 void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
+void bind_tree_bundles(pybind11::module_& m);
 void bind_tree_objectives(pybind11::module_& m);
 void bind_trees(pybind11::module_& m);
 

@@ -26,4 +26,5 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_softmax(m);
   pyllm::bind::bind_tree_objectives(m);
   pyllm::bind::bind_trees(m);
+  pyllm::bind::bind_tree_bundles(m);
 }

@@ -1,11 +1,15 @@
 // Binning and growing of decision trees.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
+#include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "bindings/tree_codes.h"
 #include "cpu/trees/binning.h"
 #include "cpu/trees/grow.h"
 
@@ -45,53 +49,11 @@ std::vector<double> cuts(py::handle values_object, py::handle weight_object, int
                        values.shape(0), max_bin);
 }
 
-// The matrices of codes and what their columns hold, as Dataset keeps them.
-class CodeArrays {
- public:
-  CodeArrays(py::handle narrow_by_row, py::handle narrow_by_column, py::handle wide_by_row,
-             py::handle wide_by_column)
-      : narrow_by_row_(narrow_by_row, "narrow_by_row"),
-        narrow_by_column_(narrow_by_column, "narrow_by_column"),
-        wide_by_row_(wide_by_row, "wide_by_row"),
-        wide_by_column_(wide_by_column, "wide_by_column") {
-    check(narrow_by_row_, narrow_by_column_, DType::u8);
-    check(wide_by_row_, wide_by_column_, DType::u16);
-    if (wide_by_row_.shape(0) != rows()) throw py::value_error("wide_by_row: wrong rows");
-  }
-
-  int64_t rows() const { return narrow_by_row_.shape(0); }
-  int64_t columns(bool wide) const { return (wide ? wide_by_column_ : narrow_by_column_).shape(0); }
-  template <class Code>
-  CodeMatrix<Code> matrix() const {
-    const bool wide = sizeof(Code) == 2;
-    const Input &by_row = wide ? wide_by_row_ : narrow_by_row_,
-                &by_column = wide ? wide_by_column_ : narrow_by_column_;
-    return {by_row->as<Code>(), by_column->as<Code>(), by_row.shape(1)};
-  }
-  void require_writable() const {
-    for (const Input* a : {&narrow_by_row_, &narrow_by_column_, &wide_by_row_, &wide_by_column_}) {
-      if (!a->writable()) throw py::value_error(std::string(a->name()) + ": read-only");
-    }
-  }
-
- private:
-  static void check(const Input& by_row, const Input& by_column, DType dtype) {
-    by_row.require_dtype({dtype}).require_ndim(2).require_contiguous();
-    by_column.require_dtype({dtype}).require_ndim(2).require_contiguous();
-    if (by_column.shape(1) != by_row.shape(0) || by_column.shape(0) > by_row.shape(1)) {
-      throw py::value_error(std::string(by_column.name()) + ": does not match " + by_row.name());
-    }
-  }
-
-  Input narrow_by_row_, narrow_by_column_, wide_by_row_, wide_by_column_;
-};
-
 std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>>& cuts,
                       const std::vector<bool>& wide, const std::vector<int32_t>& columns,
                       int64_t first, const CodeArrays& codes) {
   const Input x(x_object, "x");
   x.require_dtype({DType::f32, DType::f64}).require_ndim(2);
-  codes.require_writable();
   const auto features = static_cast<size_t>(x.shape(1));
   if (cuts.size() != features || wide.size() != features || columns.size() != features) {
     throw py::value_error("cuts: expected one entry a feature");
@@ -108,14 +70,8 @@ std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>
     if (cuts[f].size() + 1 > (wide[f] ? 65535u : 255u)) throw py::value_error("cuts: too many");
     args.columns.push_back({cuts[f], wide[f], columns[f], false});
   }
-  const auto narrow = codes.matrix<uint8_t>();
-  const auto two = codes.matrix<uint16_t>();
-  args.narrow_by_row = const_cast<uint8_t*>(narrow.by_row);
-  args.narrow_by_column = const_cast<uint8_t*>(narrow.by_column);
-  args.narrow_stride = narrow.stride;
-  args.wide_by_row = const_cast<uint16_t*>(two.by_row);
-  args.wide_by_column = const_cast<uint16_t*>(two.by_column);
-  args.wide_stride = two.stride;
+  args.narrow = codes.store<uint8_t>();
+  args.wide = codes.store<uint16_t>();
   {
     const py::gil_scoped_release release;
     tree_bin(args);
@@ -125,21 +81,49 @@ std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>
   return missing;
 }
 
-// bins, missing, categorical, wide, column: one entry a feature.
+// Gives each column its place in a histogram.
+void lay_out_columns(Bins& bins) {
+  std::map<std::pair<bool, int32_t>, std::vector<Feature*>> columns;
+  for (Feature& f : bins.features) columns[{f.wide, f.column}].push_back(&f);
+  for (auto& [where, features] : columns) {
+    // One that is always the same has no code of its own.
+    std::ranges::sort(features, {},
+                      [](const Feature* f) { return std::pair(f->first, f->codes()); });
+    int32_t codes = features[0]->bundled() ? 1 : features[0]->codes();
+    for (const Feature* f : features) {
+      const bool fits = f->bundled() ? !f->wide && f->first == codes : features.size() == 1;
+      codes += f->bundled() ? f->codes() - 1 : 0;
+      if (!fits || (f->bundled() && codes > 256)) {
+        throw py::value_error("columns: features overlap in column " +
+                              std::to_string(where.second));
+      }
+    }
+    if (bins.total + codes > INT32_MAX) throw py::value_error("bins: too many in all");
+    for (Feature* f : features) {
+      f->offset = static_cast<int32_t>(bins.total);
+      f->stored = codes;
+    }
+    bins.total += codes;
+  }
+}
+
+// bins, missing, ...: one entry a feature.
 Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
                const std::vector<bool>& missing, const std::vector<bool>& categorical,
-               const std::vector<bool>& wide, const std::vector<int32_t>& columns) {
+               const std::vector<bool>& wide, const std::vector<int32_t>& columns,
+               const std::vector<int32_t>& first, const std::vector<int32_t>& usual) {
   Bins out;
   out.rows = codes.rows();
   out.narrow = codes.matrix<uint8_t>();
   out.wide = codes.matrix<uint16_t>();
   const size_t n = bins.size();
-  if (missing.size() != n || categorical.size() != n || wide.size() != n || columns.size() != n) {
+  if (missing.size() != n || categorical.size() != n || wide.size() != n || columns.size() != n ||
+      first.size() != n || usual.size() != n) {
     throw py::value_error("bins: expected one entry a feature");
   }
   for (size_t f = 0; f < n; ++f) {
     if (columns[f] < 0 || columns[f] >= codes.columns(wide[f]) || bins[f] < 1 ||
-        bins[f] > (wide[f] ? 65535 : 255)) {
+        bins[f] > (wide[f] ? 65535 : 255) || usual[f] >= bins[f]) {
       throw py::value_error("bins: out of range for feature " + std::to_string(f));
     }
     Feature feature;
@@ -148,11 +132,11 @@ Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
     feature.categorical = categorical[f];
     feature.wide = wide[f];
     feature.column = columns[f];
-    if (out.total + feature.codes() > INT32_MAX) throw py::value_error("bins: too many in all");
-    feature.offset = static_cast<int32_t>(out.total);
-    out.total += feature.codes();
+    feature.first = first[f];
+    feature.usual = usual[f];
     out.features.push_back(feature);
   }
+  lay_out_columns(out);
   return out;
 }
 
@@ -235,7 +219,8 @@ void bind_trees(py::module_& m) {
            py::keep_alive<1, 5>());
   py::class_<Bins>(m, "TreeBins")
       .def(py::init(&make_bins), py::arg("codes"), py::arg("bins"), py::arg("missing"),
-           py::arg("categorical"), py::arg("wide"), py::arg("columns"), py::keep_alive<1, 2>());
+           py::arg("categorical"), py::arg("wide"), py::arg("columns"), py::arg("first"),
+           py::arg("usual"), py::keep_alive<1, 2>());
 
   py::enum_<Criterion>(m, "TreeCriterion")
       .value("newton", Criterion::newton)

@@ -1,23 +1,27 @@
 """Categories: which have a bin, and splits in terms of their values."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 _MOST = 1 << 24  # a split holds a bit for each number up to the largest category
 
 
-def find_categories(values: np.ndarray, counts: np.ndarray, max_bin: int, feature: int) -> Any:
+def find_categories(
+    values: np.ndarray, counts: np.ndarray, max_bin: int, feature: int
+) -> tuple[np.ndarray, tuple[int, float]]:
     """The categories that get a bin, rising: the max_bin most frequent.
 
     Args:
         values, counts: the distinct values of the feature and how often each occurs.
 
+    Returns:
+        The categories, and the bin of the most frequent one with its share of all values.
+
     Raises:
         ValueError: a value is no whole number from 0 to 2^24.
     """
-    known = ~np.isnan(values)
+    known, total = ~np.isnan(values), counts.sum()
     values, counts = values[known], counts[known]
     bad = ~((values >= 0) & (values < _MOST) & (values == np.floor(values)))
     if bad.any():
@@ -26,7 +30,11 @@ def find_categories(values: np.ndarray, counts: np.ndarray, max_bin: int, featur
             f"got {values[bad][0]}"
         )
     frequent = np.argsort(-counts, kind="stable")[:max_bin]
-    return np.sort(values[frequent]).astype(np.float64)
+    if len(frequent) == 0:
+        return np.zeros(0), (0, 0.0)
+    usual = int((values[frequent] < values[frequent[0]]).sum())
+    share = float(counts[frequent[0]] / total)
+    return np.sort(values[frequent]).astype(np.float64), (usual, share)
 
 
 def keep_known(column: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 from pyllm import _cpu
+from pyllm.trees.bundles import Usual, list_columns, list_rows
 from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.checks import require_whole
-from pyllm.trees.cuts import find_cuts
-from pyllm.trees.source import Source, are_blocks, open_source
-
-# A feature of up to this many bins takes a byte a row; one code is kept for missing values.
-_NARROW_BINS = 255
-_CACHE_LINE = 64
+from pyllm.trees.cuts import find_bins
+from pyllm.trees.layout import Layout
+from pyllm.trees.source import RowSource, Source, SparseSource, are_blocks, open_source
 
 
 class Dataset:
     """Features cut into bins, once, for any number of trees.
 
-    Takes two bytes a cell (four for features of more than 255 bins); X itself is not kept.
+    Takes two bytes a cell (four for features of more than 255 bins); X itself is not kept. Sparse
+    features that no row has more than one of, as in one-hot columns, share two bytes a row: up to
+    255 bins of them besides their most frequent one. The trees are the same.
 
     Args:
         X: (n_samples, n_features) array of numbers or SciPy CSR or CSC matrix; or, for data larger
@@ -33,6 +33,8 @@ class Dataset:
             not enter training: multiply them into gradients and hessians.
         reference: use the cuts of this data set, of as many features.
         feature_names: one a feature.
+        enable_bundle: whether features may share columns of codes. Blocks are read once more where
+            some are sparse.
 
     Attributes:
         n_samples, n_features: the shape of X.
@@ -42,6 +44,7 @@ class Dataset:
             rarer ones count as missing. None at numerical features.
         missing: (n_features,) bool, features that miss in some row.
         feature_names: list of str, or None.
+        bundles: the features that share columns, two or more each.
 
     Raises:
         ValueError: X is no matrix of numbers, or another argument does not fit it.
@@ -56,6 +59,7 @@ class Dataset:
         weight: Any = None,
         reference: "Dataset | None" = None,
         feature_names: Sequence[str] | None = None,
+        enable_bundle: bool = True,
     ) -> None:
         require_whole("max_bin", max_bin, 2, 65535)
         source = open_source(X, None if weight is None else _read_weight(weight, X))
@@ -63,21 +67,22 @@ class Dataset:
         if self.n_samples >= 1 << 31:
             raise ValueError(f"X: expected fewer than 2**31 rows, got {self.n_samples}")
         self.feature_names = _read_names(feature_names, self.n_features)
+        self.missing = np.zeros(self.n_features, np.bool_)
         if reference is None:
-            self.categories = self._find_categories(source, categorical, max_bin)
-            self.cuts = [
-                _cuts_of(source, f, max_bin) if known is None else known[:-1] + 0.5
-                for f, known in enumerate(self.categories)
-            ]
+            self.cuts: list[np.ndarray] = []
+            self.categories: list[np.ndarray | None] = [None] * self.n_features
+            self._usual: list[Usual] = []
+            self._find_bins(source, categorical, max_bin)
         elif reference.n_features != self.n_features:
             raise ValueError(
                 f"reference: has {reference.n_features} features, X has {self.n_features}"
             )
         else:
             self.cuts, self.categories = reference.cuts, reference.categories
-        self._fill(source)
-        if reference is not None:
+            self._usual = reference._usual
             self.missing |= reference.missing
+        self.bundles: list[list[int]] = []
+        self._fill(source, enable_bundle)
         self._bins = self._describe()
 
     @property
@@ -85,46 +90,73 @@ class Dataset:
         """(n_samples, n_features)."""
         return self.n_samples, self.n_features
 
-    def _fill(self, source: Source) -> None:
-        wide = [len(cuts) >= _NARROW_BINS for cuts in self.cuts]
-        self._wide = wide
-        place = {False: 0, True: 0}
-        self._column = []
-        for is_wide in wide:
-            self._column.append(place[is_wide])
-            place[is_wide] += 1
-        arrays = []
-        for columns, dtype in ((place[False], np.uint8), (place[True], np.uint16)):
-            stride = _row_stride(columns, np.dtype(dtype).itemsize)
-            for shape in ((self.n_samples, stride), (columns, self.n_samples)):
-                # From the allocator that uses huge pages: rows are read in no order.
-                arrays.append(_cpu.empty_like(np.empty(0, dtype), shape))
-        self._codes = _cpu.TreeCodes(*arrays)
-        self.missing = np.zeros(self.n_features, np.bool_)
+    def _fill(self, source: RowSource | SparseSource, enable_bundle: bool) -> None:
+        lists = None
+        if isinstance(source, SparseSource):
+            lists = list_columns(source, self.cuts, self.categories)
+        elif enable_bundle:
+            lists = list_rows(source, self.cuts, self.categories, self._usual)
+        listed: dict[int, int] = {}
+        if lists is not None:
+            kept = lists.counts >= 0
+            listed = dict(zip(lists.features[kept].tolist(), np.flatnonzero(kept), strict=True))
+            self.missing[lists.features[kept]] |= lists.missing[kept]
+        n_bins = np.array([len(cuts) + 1 for cuts in self.cuts], np.int64)
+        n_codes = n_bins + self.missing
+        if lists is not None and enable_bundle:
+            self.bundles = lists.bundles(self.n_samples, n_bins, n_codes)
+        usual = {} if lists is None else {f: int(lists.usual[i]) for f, i in listed.items()}
+        self._layout = Layout.of(n_codes.tolist(), n_bins.tolist(), self.bundles, usual)
+        self._codes = self._layout.allocate(self.n_samples)
+        if lists is not None:
+            lists.codes.store(self._plan(listed), self._codes)
+        if not isinstance(source, SparseSource):
+            self._fill_rows(source, set(range(self.n_features)) - set(listed))
+
+    def _plan(self, listed: dict[int, int]) -> list[tuple[bool, int, list[int], list[int]]]:
+        """The columns of listed features: where, which lists, and their first codes in a bundle."""
+        layout = self._layout
+        plain = set(listed).difference(*self.bundles)
+        plan: list[tuple[bool, int, list[int], list[int]]] = [
+            (layout.wide[f], layout.column[f], [listed[f]], []) for f in sorted(plain)
+        ]
+        for bundle in self.bundles:
+            lists, first = [listed[f] for f in bundle], [layout.first[f] for f in bundle]
+            plan.append((False, layout.column[bundle[0]], lists, first))
+        return plan
+
+    def _fill_rows(self, source: RowSource, features: set[int]) -> None:
+        if not features:
+            return
+        wide, column = self._layout.wide, self._layout.column
         cuts = [c.tolist() for c in self.cuts]
+        categorical = [f for f in sorted(features) if self.categories[f] is not None]
         numerical = [
-            c if known is None else -1
-            for c, known in zip(self._column, self.categories, strict=True)
+            c if f in features and self.categories[f] is None else -1 for f, c in enumerate(column)
         ]
         for first, block in source.blocks():
             missing = _cpu.tree_bin(block, cuts, wide, numerical, first, self._codes)
             self.missing |= np.array(missing, np.bool_)
-            for f, known in enumerate(self.categories):
-                if known is not None:
-                    x = keep_known(block[:, [f]], known)
-                    missing = _cpu.tree_bin(
-                        x, [cuts[f]], [wide[f]], [self._column[f]], first, self._codes
-                    )
-                    self.missing[f] |= missing[0]
+            for f in categorical:
+                known = self.categories[f]
+                assert known is not None
+                x = keep_known(block[:, [f]], known)
+                missing = _cpu.tree_bin(x, [cuts[f]], [wide[f]], [column[f]], first, self._codes)
+                self.missing[f] |= missing[0]
 
-    def _find_categories(
-        self, source: Source, categorical: Iterable[int | str], max_bin: int
-    ) -> list[np.ndarray | None]:
-        found: list[np.ndarray | None] = [None] * self.n_features
+    def _find_bins(self, source: Source, categorical: Iterable[int | str], max_bin: int) -> None:
+        usual = {}
         for name in categorical:
             f = _feature_index(name, self.feature_names, self.n_features)
-            found[f] = find_categories(*source.distinct(f), max_bin, f)
-        return found
+            self.categories[f], usual[f] = find_categories(*source.distinct(f), max_bin, f)
+        for f, known in enumerate(self.categories):
+            if known is None:
+                values, weight = source.values(f)
+                cuts, most, share = find_bins(values, max_bin, weight)
+            else:
+                cuts, most, share = known[:-1] + 0.5, *usual[f]
+            self.cuts.append(cuts)
+            self._usual.append(Usual(most, share))
 
     def _describe(self) -> "_cpu.TreeBins":
         return _cpu.TreeBins(
@@ -132,14 +164,11 @@ class Dataset:
             [len(cuts) + 1 for cuts in self.cuts],
             self.missing.tolist(),
             [known is not None for known in self.categories],
-            self._wide,
-            self._column,
+            self._layout.wide,
+            self._layout.column,
+            self._layout.first,
+            self._layout.usual,
         )
-
-
-def _cuts_of(source: Source, feature: int, max_bin: int) -> np.ndarray:
-    values, weight = source.values(feature)
-    return find_cuts(values, max_bin, weight)
 
 
 def _feature_index(name: int | str, names: list[str] | None, n_features: int) -> int:
@@ -150,13 +179,6 @@ def _feature_index(name: int | str, names: list[str] | None, n_features: int) ->
     if not 0 <= name < n_features:
         raise ValueError(f"categorical: expected 0 to {n_features - 1}, got {name}")
     return int(name)
-
-
-def _row_stride(columns: int, itemsize: int) -> int:
-    """Codes from row to row: rows of up to a cache line do not straddle two, if that is cheap."""
-    size = max(columns * itemsize, 1)
-    padded = 1 << (size - 1).bit_length()
-    return (padded if padded <= _CACHE_LINE and padded <= size * 1.25 else size) // itemsize
 
 
 def _read_weight(weight: Any, X: Any) -> np.ndarray:

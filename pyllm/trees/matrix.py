@@ -71,7 +71,46 @@ def read_matrix(X: Any, n_features: int, *, absent: float = 0.0) -> Dense | Spar
     return Dense(_as_float(array))
 
 
+@dataclass(frozen=True)
+class Columns:
+    """CSC without duplicates, rows rising within a column; entries that are not stored are 0."""
+
+    shape: tuple[int, int]
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+
+
+def read_columns(X: Any, n_features: int) -> Columns:
+    """Look at a SciPy CSR or CSC matrix by its columns; CSC without a copy.
+
+    Raises:
+        ValueError: as `read_matrix`.
+    """
+    _check_sparse(X, X.format, n_features)
+    return Columns(X.shape, *_compressed(X.tocsc()))
+
+
 def _read_sparse(X: Any, layout: str, n_features: int, absent: float) -> Sparse:
+    _check_sparse(X, layout, n_features)
+    # SciPy takes the arrays at their word, so only now.
+    return Sparse(*_compressed(X.tocsr()), float(absent))
+
+
+def _compressed(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """data, indices and indptr of a CSR or CSC matrix without duplicates."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    stored = int(X.indptr[-1])
+    return (
+        np.ascontiguousarray(_as_float(np.asarray(X.data[:stored]))),
+        np.ascontiguousarray(X.indices[:stored]),
+        np.ascontiguousarray(X.indptr, np.int64),
+    )
+
+
+def _check_sparse(X: Any, layout: str, n_features: int) -> None:
     if layout not in ("csr", "csc"):
         raise ValueError(f"X: expected a CSR or CSC matrix, got format {layout!r}; pass X.tocsr()")
     if len(X.shape) != 2:
@@ -88,18 +127,6 @@ def _read_sparse(X: Any, layout: str, n_features: int, absent: float) -> Sparse:
     used = indices[:stored]
     if stored and (used.min() < 0 or used.max() >= minor):
         raise ValueError(f"X: expected indices from 0 to {minor - 1}")
-    if layout == "csc":  # SciPy takes the arrays at their word, so only now
-        X = X.tocsr()
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    stored = int(X.indptr[-1])
-    return Sparse(
-        np.ascontiguousarray(_as_float(np.asarray(X.data[:stored]))),
-        np.ascontiguousarray(X.indices[:stored]),
-        np.ascontiguousarray(X.indptr, np.int64),
-        float(absent),
-    )
 
 
 def _check_features(given: int, expected: int) -> None:

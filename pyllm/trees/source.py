@@ -1,7 +1,7 @@
 """What a data set is read from: an array, a sparse matrix, or blocks of rows.
 
 A source answers two questions: what values does a feature have (for its cuts), and what are the
-rows, block by block (for their codes). None copies the data as a whole.
+rows, block by block, or the entries, column by column (for their codes). None makes the data dense.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,14 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pyllm.trees.matrix import Dense, read_matrix
+from pyllm.trees.matrix import Columns, Dense, read_columns, read_matrix
 from pyllm.trees.sketch import QuantileSketch
 
 # Up to this many rows all values count for the cuts. Beyond, one row is drawn from each of as many
 # equal stretches: a sample that the number of rows decides alone.
 SAMPLE = 1 << 18
-# Cells of a sparse matrix that are made dense at a time.
-_CELLS = 1 << 22
 
 
 class Source(Protocol):
@@ -30,6 +28,10 @@ class Source(Protocol):
 
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct values of a feature over all rows, and how often each occurs."""
+
+
+class RowSource(Source, Protocol):
+    """A source that is read by rows."""
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, rows as an array), from the first row to the last."""
@@ -65,40 +67,42 @@ class DenseSource:
 
 
 class SparseSource:
-    """A SciPy CSR or CSC matrix; entries that are not stored are zeros."""
+    """A sparse matrix by its columns; entries that are not stored are zeros."""
 
-    def __init__(self, X: Any, weight: np.ndarray | None) -> None:
-        self.n_samples, self.n_features = X.shape
-        self._csr = X.tocsr()
+    def __init__(self, columns: Columns, weight: np.ndarray | None) -> None:
+        self.columns = columns
+        self.n_samples, self.n_features = columns.shape
         rows = sampled_rows(self.n_samples)
-        self._sample = (self._csr if rows is None else self._csr[rows]).tocsc()
-        self._sample.sum_duplicates()
-        n = self._sample.shape[0]
+        # How often a row is in the sample; None: all are, once.
+        self._times = None if rows is None else np.bincount(rows, minlength=self.n_samples)
+        self._weight = weight
+        self._count = self.n_samples if rows is None else len(rows)
         if weight is None:
-            self._weight, self._total = None, float(n)
+            self._total = float(self._count)
         else:
-            self._weight = weight if rows is None else weight[rows]
-            self._total = float(self._weight.sum())
+            self._total = float((weight if rows is None else weight[rows]).sum())
 
     def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
-        begin, end = self._sample.indptr[feature : feature + 2]
-        stored = np.asarray(self._sample.data[begin:end], np.float64)
-        if self._weight is None:
-            weight = np.ones(end - begin)
-        else:
-            weight = self._weight[self._sample.indices[begin:end]]
-        absent = self._sample.shape[0] - (end - begin)
-        if absent == 0:
+        begin, end = self.columns.indptr[feature : feature + 2]
+        stored, rows = self.columns.data[begin:end], self.columns.indices[begin:end]
+        if self._times is not None:
+            times = self._times[rows]
+            stored, rows = np.repeat(stored, times), np.repeat(rows, times)
+        stored = np.asarray(stored, np.float64)
+        weight = np.ones(len(rows)) if self._weight is None else self._weight[rows]
+        if len(rows) == self._count:
             return stored, weight
         return np.append(stored, 0.0), np.append(weight, max(self._total - weight.sum(), 0.0))
 
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.unique(self._csr[:, [feature]].toarray(), return_counts=True)
-
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        step = max(1, _CELLS // max(self.n_features, 1))
-        for begin in range(0, self.n_samples, step):
-            yield begin, read_dense(self._csr[begin : begin + step].toarray(), self.n_features)
+        begin, end = self.columns.indptr[feature : feature + 2]
+        stored = self.columns.data[begin:end]
+        absent = self.n_samples - len(stored)
+        if absent == 0:
+            return np.unique(stored, return_counts=True)
+        values, counts = np.unique(np.append(stored, 0), return_counts=True)
+        counts[np.searchsorted(values, 0)] += absent - 1
+        return values, counts
 
 
 class BlockSource:
@@ -195,7 +199,7 @@ def read_dense(array: Any, n_features: int) -> np.ndarray:
     return matrix.array
 
 
-def open_source(X: Any, weight: np.ndarray | None) -> Source:
+def open_source(X: Any, weight: np.ndarray | None) -> RowSource | SparseSource:
     """The source that X calls for.
 
     Raises:
@@ -206,7 +210,6 @@ def open_source(X: Any, weight: np.ndarray | None) -> Source:
     shape = np.shape(X) if not hasattr(X, "shape") else X.shape
     if len(shape) != 2:
         raise ValueError(f"X: expected shape (rows, features), got shape {tuple(shape)}")
-    matrix = read_matrix(X, int(shape[1]))
-    return (
-        DenseSource(matrix.array, weight) if isinstance(matrix, Dense) else SparseSource(X, weight)
-    )
+    if hasattr(X, "indptr"):
+        return SparseSource(read_columns(X, int(shape[1])), weight)
+    return DenseSource(read_dense(X, int(shape[1])), weight)

@@ -5,6 +5,7 @@
 
 #include "core/array.h"
 #include "core/isa.h"
+#include "cpu/trees/bins.h"
 
 namespace pyllm::trees {
 
@@ -26,12 +27,8 @@ struct BinArgs {
   std::vector<CodeColumn> columns;
   int64_t first = 0;  // row of the data set that x's first row is
   int64_t rows = 0;   // of the data set
-  uint8_t* narrow_by_row = nullptr;
-  uint8_t* narrow_by_column = nullptr;
-  int64_t narrow_stride = 0;
-  uint16_t* wide_by_row = nullptr;
-  uint16_t* wide_by_column = nullptr;
-  int64_t wide_stride = 0;
+  CodeStore<uint8_t> narrow;
+  CodeStore<uint16_t> wide;
 };
 
 }  // namespace pyllm::trees

@@ -4,6 +4,10 @@
 //   row-major     histograms walk rows and want all features of a row in one cache line
 //   column-major  the partition of a node's rows looks at one feature
 // Features of at most 256 codes take a byte, the others two; each kind is a matrix of its own.
+//
+// A bundle is a column of several features, of which a row has at most one that is not in its usual
+// bin (bundles.h). Code 0 says that all are; each feature has codes of its own for its other bins.
+// Histograms are summed by column: the sum of a usual bin is the node's less those of the others.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +21,38 @@ struct Feature {
   bool categorical = false;
   bool wide = false;   // in the matrix of two-byte codes
   int32_t column = 0;  // in its matrix
-  int32_t offset = 0;  // of its first bin in a histogram
+  int32_t offset = 0;  // of its column in a histogram
+  int32_t stored = 0;  // codes of its column
+  int32_t first = 0;   // in a bundle: its first code there
+  int32_t usual = -1;  // in a bundle: the code that is not stored; else -1
 
   int32_t codes() const { return bins + (missing ? 1 : 0); }
+  bool bundled() const { return usual >= 0; }
+
+  // The feature's code in a row, from that of its column.
+  int32_t code(int32_t column_code) const {
+    if (!bundled()) return column_code;
+    const int32_t i = column_code - first;
+    return i < 0 || i >= codes() - 1 ? usual : i + (i >= usual ? 1 : 0);
+  }
+
+  bool shares_column(const Feature& other) const {
+    return column == other.column && wide == other.wide;
+  }
 };
 
 template <class Code>
 struct CodeMatrix {
   const Code* by_row = nullptr;     // (rows, stride)
   const Code* by_column = nullptr;  // (columns, rows)
+  int64_t stride = 0;
+};
+
+// The same while it is filled.
+template <class Code>
+struct CodeStore {
+  Code* by_row = nullptr;
+  Code* by_column = nullptr;
   int64_t stride = 0;
 };
 

@@ -1,8 +1,8 @@
-// Histograms: for each feature, the sums of the gradients and hessians of a node's rows by bin.
+// Histograms: for each column, the sums of the gradients and hessians of a node's rows by code.
 //
-// This is where training spends its time: rows * features times "load a code, add to memory". Rows
+// This is where training spends its time: rows * columns times "load a code, add to memory". Rows
 // are gathered by index, their codes and gradients prefetched some rows ahead, and added a few at a
-// time: the bins of one feature lie close together. Nodes of more rows than packed sums can hold
+// time: the bins of one column lie close together. Nodes of more rows than packed sums can hold
 // are summed in blocks of `block` rows, each flushed into wider sums.
 #include "cpu/trees/histogram.h"
 
@@ -95,38 +95,35 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
 template <class Word, class Result>
 void build(const HistogramArgs& args) {
   constexpr bool kInBlocks = !std::is_same_v<Word, Result>;
-  const FeatureSlice& slice = args.slice;
-  const auto& features = args.bins->features;
+  const Bins& bins = *args.bins;
   auto* const result = static_cast<Result*>(args.sums);
 
   int64_t slice_bins = 0;
-  for (int32_t i = 0; i < slice.count; ++i) slice_bins += features[slice.features[i]].codes();
+  for_each_column(bins, args.slice, [&](const Feature& f) { slice_bins += f.stored; });
   const Scratch<Word> block_sums(kInBlocks ? slice_bins : 0);
 
-  Targets<Word> narrow(slice.count), wide(slice.count);
+  Targets<Word> narrow(args.slice.count), wide(args.slice.count);
   Word* next = block_sums.data();
-  for (int32_t i = 0; i < slice.count; ++i) {
-    const Feature& f = features[slice.features[i]];
-    std::memset(result + f.offset, 0, f.codes() * sizeof(Result));
+  for_each_column(bins, args.slice, [&](const Feature& f) {
+    std::memset(result + f.offset, 0, f.stored * sizeof(Result));
     if constexpr (!kInBlocks) next = result + f.offset;
     (f.wide ? wide : narrow).add(f.column, next);
-    if constexpr (kInBlocks) next += f.codes();
-  }
+    if constexpr (kInBlocks) next += f.stored;
+  });
 
   const int64_t step = kInBlocks ? args.block : std::max<int64_t>(args.count, 1);
   for (int64_t begin = 0; begin < args.count; begin += step) {
     const int64_t end = std::min(begin + step, args.count);
     if constexpr (kInBlocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
-    accumulate(args.bins->narrow, narrow, args, begin, end);
-    accumulate(args.bins->wide, wide, args, begin, end);
+    accumulate(bins.narrow, narrow, args, begin, end);
+    accumulate(bins.wide, wide, args, begin, end);
     if constexpr (kInBlocks) {
       const Word* from = block_sums.data();
-      for (int32_t i = 0; i < slice.count; ++i) {
-        const Feature& f = features[slice.features[i]];
+      for_each_column(bins, args.slice, [&](const Feature& f) {
         Result* to = result + f.offset;
-        for (int32_t b = 0; b < f.codes(); ++b) to[b] += repacked<Result>(from[b]);
-        from += f.codes();
-      }
+        for (int32_t b = 0; b < f.stored; ++b) to[b] += repacked<Result>(from[b]);
+        from += f.stored;
+      });
     }
   }
 }
@@ -134,12 +131,11 @@ void build(const HistogramArgs& args) {
 template <class P, class C, class S>
 void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, const C* child,
               S* sibling) {
-  for (int32_t i = 0; i < slice.count; ++i) {
-    const Feature& f = bins.features[slice.features[i]];
-    for (int32_t b = f.offset; b < f.offset + f.codes(); ++b) {
+  for_each_column(bins, slice, [&](const Feature& f) {
+    for (int32_t b = f.offset; b < f.offset + f.stored; ++b) {
       sibling[b] = repacked<S>(parent[b]) - repacked<S>(child[b]);
     }
-  }
+  });
 }
 
 }  // namespace
@@ -156,12 +152,11 @@ void tree_add(const Bins& bins, const FeatureSlice& slice, const Histogram& from
               const Histogram& into) {
   with_word(into.packing, [&](auto word) {
     using Word = decltype(word);
-    for (int32_t i = 0; i < slice.count; ++i) {
-      const Feature& f = bins.features[slice.features[i]];
+    for_each_column(bins, slice, [&](const Feature& f) {
       const Word* a = static_cast<const Word*>(from.sums) + f.offset;
       Word* b = static_cast<Word*>(into.sums) + f.offset;
-      for (int32_t c = 0; c < f.codes(); ++c) b[c] += a[c];
-    }
+      for (int32_t c = 0; c < f.stored; ++c) b[c] += a[c];
+    });
   });
 }
 

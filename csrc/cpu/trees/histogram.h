@@ -8,11 +8,23 @@
 
 namespace pyllm::trees {
 
-// The features that one task looks at, narrow ones first.
+// The features that one task looks at: narrow ones first, those of a column together.
 struct FeatureSlice {
   const int32_t* features = nullptr;
   int32_t count = 0;
 };
+
+// Calls f on a feature of each column that the features of a slice are in.
+template <class F>
+void for_each_column(const Bins& bins, const FeatureSlice& slice, F&& f) {
+  const Feature* last = nullptr;
+  for (int32_t i = 0; i < slice.count; ++i) {
+    const Feature& feature = bins.features[slice.features[i]];
+    if (last && feature.shares_column(*last)) continue;
+    f(feature);
+    last = &feature;
+  }
+}
 
 // Sums per bin over some rows.
 struct HistogramArgs {

@@ -42,10 +42,11 @@ void NodeSplits::find(OpenNode& node) {
   const std::vector<int32_t>& summed = subtracts_ ? shared_.features : allowed;
   const auto parts = histograms_.sum(node.rows, as_slice(summed), node.histogram);
   if (parts.size() > 1) {
-    in_slices(summed, [&](const FeatureSlice& slice, size_t) { histograms_.join(parts, slice); });
+    in_slices(*shared_.input.bins, summed,
+              [&](const FeatureSlice& slice, size_t) { histograms_.join(parts, slice); });
   }
   std::vector<Split> best(num_threads());
-  in_slices(allowed, [&](const FeatureSlice& slice, size_t s) {
+  in_slices(*shared_.input.bins, allowed, [&](const FeatureSlice& slice, size_t s) {
     tree_best_split(scan_args(node, slice), best[s]);
   });
   histograms_.give_back_parts(parts);
@@ -60,7 +61,7 @@ void NodeSplits::find(OpenNode& small, OpenNode& large, Histogram parent, bool l
   const auto parts = histograms_.sum(small.rows, as_slice(features), small.histogram);
   const bool all = share_of_node(shared_.options) >= 1 && shared_.options.interaction.empty();
   std::vector<Split> of_small(num_threads()), of_large(num_threads());
-  in_slices(features, [&](const FeatureSlice& slice, size_t s) {
+  in_slices(*shared_.input.bins, features, [&](const FeatureSlice& slice, size_t s) {
     histograms_.join(parts, slice);
     histograms_.subtract(slice, parent, small.histogram, large.histogram);
     if (!all) return;
@@ -93,7 +94,7 @@ ScanArgs NodeSplits::scan_args(const OpenNode& node, const FeatureSlice& slice) 
 }
 
 void NodeSplits::scan_allowed(const OpenNode& node, std::vector<Split>& best) const {
-  in_slices(features_of(node), [&](const FeatureSlice& slice, size_t s) {
+  in_slices(*shared_.input.bins, features_of(node), [&](const FeatureSlice& slice, size_t s) {
     tree_best_split(scan_args(node, slice), best[s]);
   });
 }

@@ -43,8 +43,8 @@ std::vector<Sums> sum_leaves(const GrowInput& input, int64_t nodes, const int32_
 
 bool goes_left(const Bins& bins, const GrownTree& tree, int32_t node, int64_t row) {
   const Feature& f = bins.features[tree.feature[node]];
-  const int32_t code = f.wide ? bins.wide.by_row[row * bins.wide.stride + f.column]
-                              : bins.narrow.by_row[row * bins.narrow.stride + f.column];
+  const int32_t code = f.code(f.wide ? bins.wide.by_row[row * bins.wide.stride + f.column]
+                                     : bins.narrow.by_row[row * bins.narrow.stride + f.column]);
   if (code >= f.bins) return tree.default_left[node] != 0;
   if (!f.categorical) return code <= tree.bin[node];
   return (tree.categories[tree.category_offset[node] + code / 32] >> code % 32 & 1) != 0;

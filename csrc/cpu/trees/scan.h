@@ -26,7 +26,7 @@ using namespace trees;
 // What a thread needs for a scan; kept from node to node.
 struct ScanWorkspace {
   std::vector<double> gradient, hessian, gain, hessian_sum;
-  std::vector<Pair> sums;
+  std::vector<Pair> sums, unbundled;
   std::vector<int32_t> codes;
   std::vector<int64_t> counts;
 

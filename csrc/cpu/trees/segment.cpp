@@ -15,11 +15,13 @@ constexpr int64_t kPartitionGrain = 1 << 12;  // rows that a thread partitions a
 }  // namespace
 
 std::vector<uint8_t> left_codes(const Feature& f, const Split& split) {
-  std::vector<uint8_t> goes_left(f.bins + 1);
-  for (int32_t code = 0; code < f.bins; ++code) {
-    goes_left[code] = f.categorical ? holds(split.categories, code) : code <= split.bin;
+  std::vector<uint8_t> goes_left(f.stored);
+  for (int32_t stored = 0; stored < f.stored; ++stored) {
+    const int32_t code = f.code(stored);
+    goes_left[stored] = code >= f.bins  ? split.missing_left
+                        : f.categorical ? holds(split.categories, code)
+                                        : code <= split.bin;
   }
-  goes_left[f.bins] = split.missing_left;
   return goes_left;
 }
 

@@ -8,8 +8,7 @@
 
 namespace pyllm::trees {
 
-// By code of a feature, 1 where a split on it sends a row left; the last entry is for missing
-// values.
+// By code of a feature's column, 1 where a split on the feature sends a row left.
 std::vector<uint8_t> left_codes(const Feature& feature, const Split& split);
 
 // Splits the row numbers of a node, in place and keeping their order: those that go left come

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include "cpu/trees/sampling.h"
 
@@ -47,24 +49,39 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
 
   const std::vector<Feature>& all = in.bins->features;
   for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
-    if (all[f].codes() > 1) features.push_back(f);
+    if (all[f].codes() > 1) in_order_.push_back(f);
   }
-  std::stable_sort(features.begin(), features.end(), [&](int32_t a, int32_t b) {
-    return all[a].wide != all[b].wide ? all[b].wide : all[a].column < all[b].column;
-  });
-  features = draw_features(features, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
+  std::stable_partition(in_order_.begin(), in_order_.end(),
+                        [&](int32_t f) { return !all[f].wide; });
+  in_order_ = draw_features(in_order_, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
+  features = by_column(in_order_);
+}
+
+std::vector<int32_t> Shared::by_column(std::vector<int32_t> drawn) const {
+  const std::vector<Feature>& all = input.bins->features;
+  const auto before = [&](int32_t a, int32_t b) {
+    const Feature &x = all[a], &y = all[b];
+    return std::tuple(x.wide, x.column, x.first) < std::tuple(y.wide, y.column, y.first);
+  };
+  if (!std::is_sorted(drawn.begin(), drawn.end(), before)) {
+    std::sort(drawn.begin(), drawn.end(), before);
+  }
+  return drawn;
 }
 
 std::vector<int32_t> Shared::features_of(uint64_t key, int32_t depth,
                                          const std::vector<int32_t>& path) const {
-  const auto of_level = draw_features(features, options.share_by_level, input.seed,
+  if (options.share_by_level >= 1 && options.share_by_node >= 1 && options.interaction.empty()) {
+    return features;
+  }
+  const auto of_level = draw_features(in_order_, options.share_by_level, input.seed,
                                       stream_of(Draw::level, static_cast<uint64_t>(depth)));
   auto allowed =
       draw_features(of_level, options.share_by_node, input.seed, stream_of(Draw::node, key));
   if (!options.interaction.empty()) {
     std::erase_if(allowed, [&](int32_t f) { return !may_meet(options.interaction, path, f); });
   }
-  return allowed;
+  return by_column(std::move(allowed));
 }
 
 }  // namespace pyllm::trees

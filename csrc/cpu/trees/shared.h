@@ -18,13 +18,19 @@ struct Shared {
   FixedPoint fixed;
   Scratch<int32_t> rows, spare;
   SplitRules rules;
-  std::vector<int32_t> features;  // that can be split at all and that the tree drew
+  std::vector<int32_t> features;  // that can be split at all and that the tree drew, by column
 
   Shared(const GrowInput& input, const GrowOptions& options);
 
   // Features that a node may split on: drawn by level and node, and allowed to meet those above it.
   std::vector<int32_t> features_of(uint64_t key, int32_t depth,
                                    const std::vector<int32_t>& path) const;
+
+ private:
+  // Features are drawn in an order that does not depend on bundles, and looked at by column.
+  std::vector<int32_t> by_column(std::vector<int32_t> drawn) const;
+
+  std::vector<int32_t> in_order_;
 };
 
 }  // namespace pyllm::trees

@@ -7,57 +7,111 @@
 namespace pyllm::PYLLM_ISA {
 namespace {
 
-// The categories that occur in a node, from its histogram.
+// The sums of a bundled feature by output and code; that of its usual bin is what the others leave
+// of the node's. False if there are no others: the feature is the same in all rows.
 template <class Word>
-void look_at_categories(const ScanArgs& args, int32_t feature, ScanWorkspace& work, Split& best) {
-  const Feature& f = args.bins->features[feature];
-  const Word* sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
-  const int64_t stride = args.bins->total;
+bool unbundle(const ScanArgs& args, const Feature& f, std::vector<Pair>& sums) {
+  const int32_t others = f.codes() - 1;
+  bool differs = false;
+  sums.resize(static_cast<size_t>(args.outputs) * f.codes());
+  for (int32_t o = 0; o < args.outputs; ++o) {
+    const Word* from =
+        static_cast<const Word*>(args.histogram.sums) + o * args.bins->total + f.offset + f.first;
+    Pair* to = sums.data() + o * f.codes();
+    Pair usual = args.totals[o];
+    for (int32_t i = 0; i < others; ++i) {
+      const Pair sum = unpack(from[i]);
+      to[i + (i >= f.usual ? 1 : 0)] = sum;
+      usual -= sum;
+      differs |= sum[0] != 0 || sum[1] != 0;
+    }
+    to[f.usual] = usual;
+  }
+  return differs;
+}
+
+// How many rows of the node have each code.
+void read_counts(const ScanArgs& args, const Feature& f, std::vector<int64_t>& counts) {
+  counts.assign(f.bins + 1, 0);
+  with_word(args.counts.packing, [&](auto word) {
+    const auto* from = static_cast<const decltype(word)*>(args.counts.sums) + f.offset;
+    if (!f.bundled()) {
+      for (int32_t c = 0; c < f.codes(); ++c) counts[c] = unpack(from[c])[1];
+      return;
+    }
+    int64_t usual = args.count;
+    for (int32_t i = f.first; i < f.first + f.codes() - 1; ++i) {
+      counts[f.code(i)] = unpack(from[i])[1];
+      usual -= counts[f.code(i)];
+    }
+    counts[f.usual] = usual;
+  });
+}
+
+// The categories that occur in a node.
+template <class Word>
+void look_at_categories(const ScanArgs& args, const ScanColumn<Word>& column, ScanWorkspace& work,
+                        Split& best) {
+  const Feature& f = args.bins->features[column.feature];
+  const int64_t stride = column.output_stride;
   work.codes.clear();
   for (int32_t code = 0; code < f.codes(); ++code) {
-    if (!all_zero(sums + code, stride, args.outputs)) work.codes.push_back(code);
+    if (!all_zero(column.sums + code, stride, args.outputs)) work.codes.push_back(code);
   }
   const auto count = static_cast<int64_t>(work.codes.size());
   work.sums.resize(count * args.outputs);
   for (int64_t i = 0; i < count * args.outputs; ++i) {
-    work.sums[i] = unpack(sums[work.codes[i % count] + i / count * stride]);
+    work.sums[i] = unpack(column.sums[work.codes[i % count] + i / count * stride]);
   }
-  if (args.counts.sums) {
+  if (column.counts) {
     for (int64_t i = 0; i < count; ++i) work.counts[i] = work.counts[work.codes[i]];
   }
-  best_category_split({feature, f.bins, work.codes.data(), static_cast<int32_t>(count),
-                       work.sums.data(), count, args.counts.sums ? work.counts.data() : nullptr},
+  best_category_split({column.feature, f.bins, work.codes.data(), static_cast<int32_t>(count),
+                       work.sums.data(), count, column.counts},
                       args, best);
+}
+
+// Looks at a feature whose sums stand at column.sums.
+template <class Word>
+void scan_feature(const ScanArgs& args, Scan& scan, ScanColumn<Word>& column, Split& best) {
+  ScanWorkspace& work = scan_workspace();
+  const Feature& f = args.bins->features[column.feature];
+  column.bins = f.bins;
+  if (f.missing && !all_zero(column.sums + f.bins, column.output_stride, args.outputs)) {
+    column.missing = column.sums + f.bins;
+  }
+  if (args.counts.sums) {
+    read_counts(args, f, work.counts);
+    column.counts = work.counts.data();
+  }
+  if (f.categorical) {
+    look_at_categories(args, column, work, best);
+  } else {
+    scan.look_at(column, best);
+  }
 }
 
 template <class Word>
 void scan_histogram(const ScanArgs& args, Split& best) {
   Scan scan(args);
-  ScanWorkspace& work = scan_workspace();
-  const int64_t stride = args.bins->total;
+  std::vector<Pair>& unbundled = scan_workspace().unbundled;
   for (int32_t i = 0; i < args.slice.count; ++i) {
-    ScanColumn<Word> column;
-    column.feature = args.slice.features[i];
-    const Feature& f = args.bins->features[column.feature];
-    column.sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
-    column.output_stride = stride;
-    column.bins = f.bins;
-    if (f.missing && !all_zero(column.sums + f.bins, stride, args.outputs)) {
-      column.missing = column.sums + f.bins;
+    const int32_t feature = args.slice.features[i];
+    const Feature& f = args.bins->features[feature];
+    if (f.bundled()) {
+      if (!unbundle<Word>(args, f, unbundled)) continue;
+      ScanColumn<Pair> column;
+      column.feature = feature;
+      column.sums = unbundled.data();
+      column.output_stride = f.codes();
+      scan_feature(args, scan, column, best);
+    } else {
+      ScanColumn<Word> column;
+      column.feature = feature;
+      column.sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
+      column.output_stride = args.bins->total;
+      scan_feature(args, scan, column, best);
     }
-    if (args.counts.sums) {
-      work.counts.resize(f.bins + 1);
-      with_word(args.counts.packing, [&](auto word) {
-        const auto* counts = static_cast<const decltype(word)*>(args.counts.sums) + f.offset;
-        for (int32_t b = 0; b < f.codes(); ++b) work.counts[b] = unpack(counts[b])[1];
-      });
-      column.counts = work.counts.data();
-    }
-    if (f.categorical) {
-      look_at_categories<Word>(args, column.feature, work, best);
-      continue;
-    }
-    scan.look_at(column, best);
   }
 }
 

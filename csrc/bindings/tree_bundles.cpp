@@ -1,0 +1,197 @@
+// Sparse features of a data set: their codes as lists, and which of them share a column.
+#include <pybind11/stl.h>
+
+#include <tuple>
+
+#include "bindings/families.h"
+#include "bindings/tree_codes.h"
+#include "cpu/trees/bundles.h"
+#include "cpu/trees/sparse_codes.h"
+
+namespace pyllm::bind {
+namespace {
+
+using namespace trees;
+
+// (wide, column, features, first code of each in the bundle; no first codes: one feature as it is)
+using ColumnPlan = std::tuple<bool, int32_t, std::vector<int32_t>, std::vector<int32_t>>;
+
+class SparseLists {
+ public:
+  SparseLists(int64_t rows, const std::vector<std::vector<double>>& cuts,
+              const std::vector<int32_t>& usual)
+      : rows_(rows), lists_(cuts.size()) {
+    if (rows < 0 || rows > INT32_MAX) throw py::value_error("rows: out of range");
+    if (usual.size() != cuts.size()) throw py::value_error("usual: expected one entry a feature");
+    for (size_t f = 0; f < cuts.size(); ++f) {
+      if (cuts[f].size() + 1 > 65535) throw py::value_error("cuts: too many");
+      if (usual[f] < 0 || usual[f] > static_cast<int32_t>(cuts[f].size()) + 1) {
+        throw py::value_error("usual: out of range");
+      }
+      lists_[f].cuts = cuts[f];
+      lists_[f].usual = usual[f];
+    }
+  }
+
+  void add_rows(py::handle x_object, int64_t first, const std::vector<int32_t>& columns,
+                const std::vector<int32_t>& features, int64_t most) {
+    const Input x(x_object, "x");
+    x.require_dtype({DType::f32, DType::f64}).require_ndim(2);
+    if (columns.size() != features.size()) throw py::value_error("columns: expected one a feature");
+    for (const int32_t c : columns) {
+      if (c < 0 || c >= x.shape(1)) throw py::value_error("columns: out of range");
+    }
+    if (first < 0 || x.shape(0) > rows_ - first) throw py::value_error("first: out of range");
+    ListRowsArgs args;
+    args.x = x.view();
+    args.columns = columns;
+    args.first = first;
+    args.most = most;
+    args.features = pick(features);
+    for (const SparseCodes* list : args.features) {
+      if (!list->rows.empty() && list->rows.back() >= first) {
+        throw py::value_error("first: expected rows after those that are listed");
+      }
+    }
+    const py::gil_scoped_release release;
+    tree_list_rows(args);
+  }
+
+  void add_columns(py::handle data_object, py::handle indices_object, py::handle offset_object,
+                   const std::vector<int32_t>& columns, const std::vector<int32_t>& features) {
+    const Input data(data_object, "data"), indices(indices_object, "indices"),
+        offset(offset_object, "offset");
+    data.require_dtype({DType::f32, DType::f64}).require_ndim(1).require_contiguous();
+    indices.require_dtype({DType::i32, DType::i64}).require_same_shape(data).require_contiguous();
+    offset.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+    if (columns.size() != features.size()) throw py::value_error("columns: expected one a feature");
+    ListColumnsArgs args;
+    args.data = data.view();
+    args.indices = indices.view();
+    args.offset = offset->as<int64_t>();
+    args.columns = columns;
+    args.features = pick(features);
+    for (const SparseCodes* list : args.features) {
+      if (!list->rows.empty()) throw py::value_error("features: already listed");
+    }
+    for (const int32_t c : columns) {
+      if (c < 0 || c + 1 >= offset.shape(0)) throw py::value_error("columns: out of range");
+      const int64_t begin = args.offset[c], end = args.offset[c + 1];
+      if (begin < 0 || begin > end || end > data.shape(0)) {
+        throw py::value_error("offset: out of range");
+      }
+      if (indices->dtype == DType::i64 ? !rising<int64_t>(args.indices, begin, end)
+                                       : !rising<int32_t>(args.indices, begin, end)) {
+        throw py::value_error("indices: expected rising row numbers below " +
+                              std::to_string(rows_));
+      }
+    }
+    const py::gil_scoped_release release;
+    tree_list_columns(args);
+  }
+
+  // Rows listed by feature; -1: given up.
+  std::vector<int64_t> counts() const {
+    std::vector<int64_t> result;
+    for (const SparseCodes& list : lists_) result.push_back(list.given_up ? -1 : list.count());
+    return result;
+  }
+  std::vector<bool> missing() const {
+    std::vector<bool> result;
+    for (const SparseCodes& list : lists_) result.push_back(list.missing);
+    return result;
+  }
+
+  // codes: of each feature, those besides its usual one.
+  std::vector<std::vector<int32_t>> bundles(const std::vector<int32_t>& features,
+                                            const std::vector<int32_t>& codes) {
+    if (codes.size() != features.size()) throw py::value_error("codes: expected one a feature");
+    std::vector<Candidate> candidates;
+    const std::vector<SparseCodes*> lists = pick(features);
+    for (size_t i = 0; i < lists.size(); ++i) {
+      if (codes[i] < 0 || codes[i] > kBundleCodes) throw py::value_error("codes: out of range");
+      candidates.push_back({lists[i], codes[i]});
+    }
+    const py::gil_scoped_release release;
+    auto found = find_bundles(candidates, rows_);
+    for (auto& bundle : found) {
+      for (int32_t& member : bundle) member = features[member];
+    }
+    return found;
+  }
+
+  void store(const std::vector<ColumnPlan>& plan, const CodeArrays& codes) {
+    if (codes.rows() != rows_) throw py::value_error("codes: wrong rows");
+    StoreArgs args;
+    args.rows = rows_;
+    args.narrow = codes.store<uint8_t>();
+    args.wide = codes.store<uint16_t>();
+    for (const auto& [wide, column, features, first] : plan) {
+      const bool bundled = !first.empty();
+      if (column < 0 || column >= codes.columns(wide)) {
+        throw py::value_error("plan: column out of range");
+      }
+      if (bundled ? wide || first.size() != features.size() : features.size() != 1) {
+        throw py::value_error("plan: wrong features for column " + std::to_string(column));
+      }
+      SparseColumn to{wide, column, {}};
+      const std::vector<SparseCodes*> lists = pick(features);
+      for (size_t i = 0; i < lists.size(); ++i) {
+        const auto last = static_cast<int32_t>(lists[i]->cuts.size()) + lists[i]->missing;
+        if (bundled ? first[i] < 1 || first[i] + last - 1 > kBundleCodes
+                    : last > (wide ? 65535 : 255)) {
+          throw py::value_error("plan: codes out of range for column " + std::to_string(column));
+        }
+        to.members.push_back({lists[i], bundled ? first[i] : 0, bundled});
+      }
+      args.columns.push_back(std::move(to));
+    }
+    const py::gil_scoped_release release;
+    tree_store_columns(args);
+  }
+
+ private:
+  std::vector<SparseCodes*> pick(const std::vector<int32_t>& features) {
+    std::vector<SparseCodes*> result;
+    for (const int32_t f : features) {
+      if (f < 0 || f >= static_cast<int32_t>(lists_.size())) {
+        throw py::value_error("features: out of range");
+      }
+      result.push_back(&lists_[f]);
+    }
+    return result;
+  }
+
+  template <class Index>
+  bool rising(const Array& indices, int64_t begin, int64_t end) const {
+    const Index* rows = indices.as<Index>();
+    Index last = -1;
+    for (int64_t i = begin; i < end; ++i) {
+      if (rows[i] <= last) return false;
+      last = rows[i];
+    }
+    return last < rows_;
+  }
+
+  int64_t rows_;
+  std::vector<SparseCodes> lists_;
+};
+
+}  // namespace
+
+void bind_tree_bundles(py::module_& m) {
+  py::class_<SparseLists>(m, "TreeSparseCodes")
+      .def(
+          py::init<int64_t, const std::vector<std::vector<double>>&, const std::vector<int32_t>&>(),
+          py::arg("rows"), py::arg("cuts"), py::arg("usual"))
+      .def("add_rows", &SparseLists::add_rows, py::arg("x"), py::arg("first"), py::arg("columns"),
+           py::arg("features"), py::arg("most"))
+      .def("add_columns", &SparseLists::add_columns, py::arg("data"), py::arg("indices"),
+           py::arg("offset"), py::arg("columns"), py::arg("features"))
+      .def_property_readonly("counts", &SparseLists::counts)
+      .def_property_readonly("missing", &SparseLists::missing)
+      .def("bundles", &SparseLists::bundles, py::arg("features"), py::arg("codes"))
+      .def("store", &SparseLists::store, py::arg("plan"), py::arg("codes"));
+}
+
+}  // namespace pyllm::bind
