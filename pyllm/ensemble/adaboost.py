@@ -67,6 +67,9 @@ class _AdaBoost(BaseEstimator):
         tags.input_tags.allow_nan = inner.allow_nan
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimators_")
+
     def _estimator(self) -> Any:
         raise NotImplementedError
 
@@ -100,12 +103,17 @@ class _AdaBoost(BaseEstimator):
         self.estimators_: list[Any] = []
         weights: list[float] = []
         errors: list[float] = []
+        interrupted = None
         for _ in range(self.n_estimators):
             fitted = clone(estimator)
             if "random_state" in fitted.get_params():
                 fitted.set_params(random_state=random.randint(np.iinfo(np.int32).max))
-            fitted.fit(X, y, sample_weight=weight)
-            error, alpha, factor = self._judge(fitted, X, y, weight)
+            try:
+                fitted.fit(X, y, sample_weight=weight)
+                error, alpha, factor = self._judge(fitted, X, y, weight)
+            except KeyboardInterrupt as e:
+                interrupted = e  # the rounds before are a model
+                break
             if alpha <= 0.0 and self.estimators_:
                 break  # no better than guessing: the rounds before are the model
             self.estimators_.append(fitted)
@@ -116,6 +124,10 @@ class _AdaBoost(BaseEstimator):
             weight = weight * factor
             weight /= weight.sum()
         self.estimator_weights_, self.estimator_errors_ = np.array(weights), np.array(errors)
+        if interrupted is not None:
+            if not self.estimators_:
+                del self.estimators_, self.estimator_weights_, self.estimator_errors_
+            raise interrupted
         return self
 
     def _read(self, X: Any, *, reset: bool) -> Any:

@@ -38,6 +38,8 @@ from pyllm.trees.tree import Tree
 
 FloatArray = NDArray[np.float64]
 
+_LOW, _HIGH = 1e-9, 1e15  # of the largest weight: times a target it stays within float32
+
 
 class AveragedTrees(ExplainedTrees):
     """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
@@ -74,7 +76,7 @@ class AveragedTrees(ExplainedTrees):
             matrix = self._read(X, fitting=True)
             columns = self._read_target(y)  # (n, n_outputs)
             check_consistent_length(matrix, columns)
-            weight = self._weigh(read_weight(sample_weight, matrix))
+            weight = _in_range(self._weigh(read_weight(sample_weight, matrix)))
             weight, matrix, (columns,) = keep_weighted(weight, matrix, columns)
             self._grow(matrix, columns, weight)
         return self
@@ -132,12 +134,19 @@ class AveragedTrees(ExplainedTrees):
 
         trees = self.forest_.trees() if going_on else []
         sums, votes = self._out_of_bag_start(n, outputs)
-        for tree, leaf, drawn in _side_by_side(grow, range(len(trees), self._count())):
-            trees.append(tree)
-            if sums is not None and drawn is not None:
-                out = np.flatnonzero(drawn == 0)
-                sums[out] += tree.value[leaf[out]]
-                votes[out] += 1
+        interrupted = None
+        try:
+            for tree, leaf, drawn in _side_by_side(grow, range(len(trees), self._count())):
+                trees.append(tree)
+                if sums is not None and drawn is not None:
+                    out = np.flatnonzero(drawn == 0)
+                    sums[out] += tree.value[leaf[out]]
+                    votes[out] += 1
+        except KeyboardInterrupt as e:
+            if not trees:
+                self.__dict__.pop("forest_", None)  # of other classes, perhaps
+                raise
+            interrupted = e  # the trees so far are a forest
         self.forest_ = Forest.concat(
             trees,
             n_features=X.shape[1],
@@ -149,6 +158,8 @@ class AveragedTrees(ExplainedTrees):
         )
         if sums is not None:
             self._out_of_bag(columns, weight, sums, votes)
+        if interrupted is not None:
+            raise interrupted
 
     def _centre(self, columns: FloatArray, weight: FloatArray | None) -> FloatArray:
         """(n_outputs,): targets far from 0 would lose their digits in float32 gradients.
@@ -233,6 +244,16 @@ class AveragedTrees(ExplainedTrees):
         matrix = self._read(X, fitting=False)
         with threads(self.n_jobs):
             return self.forest_.predict(matrix)
+
+
+def _in_range(weight: FloatArray | None) -> FloatArray | None:
+    """Weights that float32 can hold: only their shares count, so a power of two is taken out."""
+    if weight is None:
+        return None
+    largest = float(weight.max(initial=0.0))
+    if largest == 0.0 or _LOW <= largest <= _HIGH:
+        return weight
+    return np.ldexp(weight, -int(np.frexp(largest)[1]))
 
 
 def _side_by_side(grow: Callable[[int], Any], trees: range) -> Iterator[Any]:

@@ -89,6 +89,9 @@ class _Bagging(BaseEstimator):
         tags.input_tags.allow_nan = inner.allow_nan
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimators_")
+
     def _estimator(self) -> Any:
         raise NotImplementedError
 
@@ -130,14 +133,28 @@ class _Bagging(BaseEstimator):
             draws.draw(int(seed)) if self.bootstrap else draws.draw_without_replacement(int(seed))
             for seed in seeds
         ]
-        self.estimators_features_ = [self._features(int(seed)) for seed in seeds]
-        self.estimators_samples_ = [np.repeat(np.arange(len(c)), c) for c in counts]
-        self.estimators_: list[Any] = joblib.Parallel(n_jobs=self.n_jobs)(
+        drawn = [self._features(int(seed)) for seed in seeds]
+        fits = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(
             joblib.delayed(_fit_one)(self._estimator(), X, y, c, features, int(seed))
-            for c, features, seed in zip(counts, self.estimators_features_, seeds, strict=True)
+            for c, features, seed in zip(counts, drawn, seeds, strict=True)
         )
+        estimators, interrupted = [], None
+        try:
+            for fitted in fits:
+                estimators.append(fitted)
+        except KeyboardInterrupt as e:
+            if not estimators:
+                self.__dict__.pop("estimators_", None)  # of other classes, perhaps
+                raise
+            interrupted = e  # the estimators so far are a model
+        n = len(estimators)
+        self.estimators_: list[Any] = estimators
+        self.estimators_features_ = drawn[:n]
+        self.estimators_samples_ = [np.repeat(np.arange(len(c)), c) for c in counts[:n]]
         if self.oob_score:
-            self._measure_out_of_bag(X, y, counts)
+            self._measure_out_of_bag(X, y, counts[:n])
+        if interrupted is not None:
+            raise interrupted
         return self
 
     def _features(self, seed: int) -> NDArray[np.intp] | None:

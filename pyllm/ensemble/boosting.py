@@ -24,6 +24,8 @@ from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
 
 RandomState = int | np.random.RandomState | None
 
+_LARGEST_WEIGHT = 1e15  # gradients are kept in float32
+
 
 class GradientBoosting(ExplainedTrees):
     """Base of the gradient boosting estimators, with the parameters that they all take.
@@ -266,6 +268,11 @@ class GradientBoosting(ExplainedTrees):
     ) -> None:
         """Fits on checked rows and sets the attributes; Ctrl-C is raised again after that."""
         require_whole("n_estimators", self.n_estimators, 1)
+        if labels.weight is not None and labels.weight.max() > _LARGEST_WEIGHT:
+            raise ValueError(
+                f"sample_weight: expected values up to {_LARGEST_WEIGHT:g}, "
+                f"got {labels.weight.max():g}"
+            )
         going_on = self.warm_start and hasattr(self, "forest_")
         start: Forest | None = self.forest_ if going_on else None
         done = self.n_iter_ if going_on else 0

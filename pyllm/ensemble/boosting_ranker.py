@@ -125,7 +125,8 @@ class GradientBoostingRanker(GradientBoosting):
     def _labels(self, X: Any, y: Any, query_weight: Any, group: Any, qid: Any) -> Labels:
         if y is None:
             raise ValueError("y: requires y to be passed, but the target y is None")
-        y = check_array(column_or_1d(y, warn=True), ensure_2d=False, dtype=np.float64)
+        y = column_or_1d(y, warn=True)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         check_consistent_length(X, y)
         offset = query_offset(len(y), group, qid)
         weight = None

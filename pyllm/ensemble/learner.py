@@ -66,8 +66,8 @@ class TreeEstimator(BaseEstimator):
     """Base: reads tables and matrices, keeps the model as `forest_`.
 
     X may be a NumPy array, a pandas or Polars DataFrame, an Arrow Table, or a SciPy sparse matrix
-    (entries that are not stored are 0). NaN and null are missing; infinities are values like
-    others. Categories that were not there when fitting are missing too.
+    (entries that are not stored are 0). NaN, null and masked values are missing; infinities are
+    values like others. Categories that were not there when fitting are missing too.
     """
 
     forest_: Forest
@@ -80,10 +80,15 @@ class TreeEstimator(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "forest_")
+
     def _read(self, X: Any, *, fitting: bool) -> Any:
         """X as a float32 or float64 array, or CSR or CSC; names and categories are checked."""
         if not fitting and self._is_plain(X):
             return X
+        if isinstance(X, np.ma.MaskedArray):
+            X = np.ma.filled(X.astype(np.float64), np.nan)
         checks: dict[str, Any] = {
             "accept_sparse": ("csr", "csc"),
             "dtype": (np.float64, np.float32),

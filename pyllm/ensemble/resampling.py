@@ -5,8 +5,8 @@ their cumulative weights. So the same rows in another order give the same model,
 weight 2 is drawn as the row twice would be: scikit-learn's definition of sample weights, which its
 own forests meet on average only.
 
-Weights that are whole numbers are such counts, and as many rows are drawn as they sum to; other
-weights only say how likely a row is, and as many are drawn as there are rows.
+Weights that are whole numbers, of a sum below 2^31, are such counts, and as many rows are drawn as
+they sum to; other weights only say how likely a row is, and as many are drawn as there are rows.
 """
 
 from typing import Any
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 # Any odd numbers will do; these are the multipliers of splitmix64.
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+
+_MOST_DRAWS = float(1 << 31)
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -74,7 +76,8 @@ class Bootstrap:
         n = X.shape[0]
         order = content_order(X, y)
         weights = np.ones(n) if weight is None else weight[order]
-        counts = weight is None or bool((weights == np.floor(weights)).all())
+        whole = weights.sum() < _MOST_DRAWS and bool((weights == np.floor(weights)).all())
+        counts = weight is None or whole
         size = float(weights.sum()) if counts else float(n)
         if isinstance(max_samples, (int, np.integer)):
             if max_samples < 1:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import ensemble as sk
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier as PeerTree
 from sklearn.tree import DecisionTreeRegressor as PeerRegressor
@@ -15,6 +15,7 @@ from pyllm.ensemble import (
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
+    DecisionTreeClassifier,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     RandomForestClassifier,
@@ -140,3 +141,31 @@ def test_stacking_and_voting_take_ours():
     X, X_test, y, y_test = split(load_diabetes)
     stack = StackingRegressor([("boosting", GradientBoostingRegressor(n_estimators=10))], Ridge())
     assert stack.fit(X, y).score(X_test, y_test) > 0.2
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
+def test_bagging_tells_classes_apart_as_well_as_scikit_learns(load):
+    X, y = load(return_X_y=True)
+    ours, theirs = (
+        cross_val_score(kind(n_estimators=20, random_state=0), X, y, cv=5).mean()
+        for kind in (BaggingClassifier, sk.BaggingClassifier)
+    )
+    assert ours >= theirs - 0.02
+
+
+def test_numbers_are_met_as_well_as_by_scikit_learn():
+    X, X_test, y, y_test = split(load_diabetes)
+    for kind in (BaggingRegressor, AdaBoostRegressor):
+        ours = kind(n_estimators=30, random_state=0).fit(X, y)
+        theirs = getattr(sk, kind.__name__)(n_estimators=30, random_state=0).fit(X, y)
+        assert ours.score(X_test, y_test) >= theirs.score(X_test, y_test) - 0.04
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_digits])
+def test_adaboost_over_our_trees_is_as_good_as_scikit_learns(load):
+    X, X_test, y, y_test = split(load)
+    ours = AdaBoostClassifier(
+        DecisionTreeClassifier(max_depth=3), n_estimators=30, random_state=0
+    ).fit(X, y)
+    theirs = sk.AdaBoostClassifier(PeerTree(max_depth=3), n_estimators=30, random_state=0)
+    assert ours.score(X_test, y_test) >= theirs.fit(X, y).score(X_test, y_test) - 0.03
