@@ -1,4 +1,5 @@
-// Launcher of strided copies: merges axes that lie next to one another, picks the element's size.
+// Launcher of strided copies: merges axes that lie next to one another, and takes neighbours along
+// the last one together, in elements of up to 16 bytes.
 #include "copy.cuh"
 #include "launch.cuh"
 
@@ -24,6 +25,27 @@ StridedCopy merged(const StridedCopy& a) {
   return m;
 }
 
+// Twice the element where the last axis allows it: pairs lie next to one another in both arrays and
+// start on multiples of their size.
+bool widened(StridedCopy& a) {
+  if (a.ndim == 0 || a.mask != nullptr) return false;
+  const int last = a.ndim - 1, bytes = 2 * a.item;
+  const bool filled = a.from == nullptr;
+  bool pairs = a.shape[last] % 2 == 0 && a.to_strides[last] == 1 &&
+               (filled || a.from_strides[last] == 1) &&
+               reinterpret_cast<uintptr_t>(a.to) % bytes == 0 &&
+               reinterpret_cast<uintptr_t>(a.from) % bytes == 0;
+  for (int i = 0; i < last; ++i) {
+    pairs = pairs && a.to_strides[i] % 2 == 0 && (filled || a.from_strides[i] % 2 == 0);
+  }
+  if (!pairs) return false;
+  if (a.item < 8) a.fill |= a.fill << (8 * a.item);
+  a.item = bytes;
+  a.shape[last] /= 2;
+  for (int i = 0; i < last; ++i) a.to_strides[i] /= 2, a.from_strides[i] /= 2;
+  return true;
+}
+
 template <class T>
 cudaError_t launch_copy(const StridedCopy& a, int64_t size, cudaStream_t stream) {
   const int64_t blocks = (size + kCopyThreads - 1) / kCopyThreads;
@@ -37,14 +59,16 @@ cudaError_t launch_copy(const StridedCopy& a, int64_t size, cudaStream_t stream)
 
 extern "C" cudaError_t pyllm_cuda_strided_copy(const StridedCopy* args, cudaStream_t stream) {
   using namespace pyllm::cuda;
-  if (args->ndim < 0 || args->ndim > 8) return cudaErrorInvalidValue;
+  const bool known = args->item == 1 || args->item == 2 || args->item == 4 || args->item == 8;
+  if (args->ndim < 0 || args->ndim > 8 || !known) return cudaErrorInvalidValue;
   int64_t size = 1;
   for (int i = 0; i < args->ndim; ++i) {
     if (args->shape[i] < 0) return cudaErrorInvalidValue;
     size *= args->shape[i];
   }
   if (size == 0) return cudaSuccess;
-  const StridedCopy a = merged(*args);
+  StridedCopy a = merged(*args);
+  while (a.item < 16 && widened(a)) size /= 2;
   switch (a.item) {
     case 1:
       return launch_copy<uint8_t>(a, size, stream);
@@ -54,6 +78,8 @@ extern "C" cudaError_t pyllm_cuda_strided_copy(const StridedCopy* args, cudaStre
       return launch_copy<uint32_t>(a, size, stream);
     case 8:
       return launch_copy<uint64_t>(a, size, stream);
+    case 16:
+      return launch_copy<SixteenBytes>(a, size, stream);
     default:
       return cudaErrorInvalidValue;
   }

@@ -1,4 +1,5 @@
-// A strided copy: a thread an element, neighbours along the last axis.
+// A strided copy: a thread an element, neighbours along the last axis. An element may be several of
+// the caller's (copy.cu).
 #pragma once
 
 #include "copy.h"
@@ -7,6 +8,18 @@
 namespace pyllm::cuda {
 
 constexpr int kCopyThreads = 256;
+
+using SixteenBytes = dev::Vec<uint64_t, 2>;
+
+// The element whose bits, or each half of whose bits, are `bits`.
+template <class T>
+PYLLM_DEVICE T filled(uint64_t bits) {
+  if constexpr (sizeof(T) == 16) {
+    return {{bits, bits}};
+  } else {
+    return static_cast<T>(bits);
+  }
+}
 
 template <class T>
 __global__ void __launch_bounds__(kCopyThreads) strided_copy(StridedCopy a, int64_t size) {
@@ -25,7 +38,7 @@ __global__ void __launch_bounds__(kCopyThreads) strided_copy(StridedCopy a, int6
   const bool kept =
       a.from != nullptr &&
       (a.mask == nullptr || dev::ldg(static_cast<const uint8_t*>(a.mask) + mask) != 0);
-  const T value = kept ? dev::ldg(static_cast<const T*>(a.from) + from) : static_cast<T>(a.fill);
+  const T value = kept ? dev::ldg(static_cast<const T*>(a.from) + from) : filled<T>(a.fill);
   dev::stg(static_cast<T*>(a.to) + to, value);
 }
 

@@ -1,11 +1,13 @@
-// A thread an element, neighbours along the last axis. 16-bit storage computes in float32 and is
-// rounded once. The op is the same for all threads, and memory, not the branch, is what takes time.
+// A thread a piece: W neighbours along the last axis, 16 bytes of the widest array where rows are
+// aligned, or one element where they are not or behind the last whole piece of a row. 16-bit
+// storage computes in float32 and is rounded once. The op is the same for all threads, and memory,
+// not the branch, is what takes time, but for sin, cos and power, which therefore take W = 1.
 //
 //   sigmoid  e = exp(-|x|), which cannot overflow: 1 / (1 + e) for x >= 0, e / (1 + e) below
 #pragma once
 
-#include "device.cuh"
 #include "pointwise.h"
+#include "rows.cuh"
 
 namespace pyllm::cuda {
 
@@ -13,9 +15,11 @@ constexpr int kPointwiseThreads = 256;
 
 struct PointwisePlace {
   int64_t a = 0, b = 0, y = 0;
+  bool whole = true;
 };
 
-// Element i of a row-major walk over `shape`, in each array.
+// Piece i of a row-major walk over `shape`, in each array.
+template <int W>
 PYLLM_DEVICE PointwisePlace place_of(int64_t i, int ndim, const int64_t (&shape)[8],
                                      const int64_t (&a)[8], const int64_t (&b)[8],
                                      const int64_t (&y)[8]) {
@@ -23,13 +27,28 @@ PYLLM_DEVICE PointwisePlace place_of(int64_t i, int ndim, const int64_t (&shape)
 #pragma unroll
   for (int axis = 7; axis >= 0; --axis) {
     if (axis >= ndim) continue;
-    const int64_t at = axis == 0 ? i : i % shape[axis];
-    if (axis > 0) i /= shape[axis];
+    const bool in_pieces = W > 1 && axis == ndim - 1;
+    const int64_t length = in_pieces ? shape[axis] / W + shape[axis] % W : shape[axis];
+    int64_t at = axis == 0 ? i : i % length;
+    if (axis > 0) i /= length;
+    if (in_pieces) {
+      const int64_t whole = shape[axis] / W;
+      place.whole = at < whole;
+      at += (place.whole ? at : whole) * (W - 1);
+    }
     place.a += at * a[axis];
     place.b += at * b[axis];
     place.y += at * y[axis];
   }
   return place;
+}
+
+inline bool takes_longer_than_memory(int32_t op) {
+  return op == kSin || op == kCos || op == kPower;
+}
+
+PYLLM_DEVICE float slow_unary_of(int32_t op, float x) {
+  return op == kSin ? dev::sin(x) : dev::cos(x);
 }
 
 PYLLM_DEVICE float unary_of(int32_t op, float x) {
@@ -46,10 +65,6 @@ PYLLM_DEVICE float unary_of(int32_t op, float x) {
       return dev::precise_exp(x);
     case kLog:
       return dev::log(x);
-    case kSin:
-      return dev::sin(x);
-    case kCos:
-      return dev::cos(x);
     case kTanh:
       return dev::tanh(x);
     default: {
@@ -71,10 +86,8 @@ PYLLM_DEVICE float binary_of(int32_t op, float a, float b) {
       return a / b;
     case kMaximum:
       return a != a || a > b ? a : b;
-    case kMinimum:
-      return a != a || a < b ? a : b;
     default:
-      return dev::pow(a, b);
+      return a != a || a < b ? a : b;
   }
 }
 
@@ -97,21 +110,51 @@ PYLLM_DEVICE bool compared(int32_t op, float a, float b) {
 
 enum class PointwiseKind { unary, binary, comparison };
 
-template <class T, PointwiseKind kind>
-__global__ void __launch_bounds__(kPointwiseThreads) pointwise(Pointwise p, int64_t size) {
-  const int64_t i = int64_t{blockIdx.x} * kPointwiseThreads + threadIdx.x;
-  if (i >= size) return;
-  const PointwisePlace at = place_of(i, p.ndim, p.shape, p.a_strides, p.b_strides, p.y_strides);
-  const float a = dev::to_float(dev::ldg(static_cast<const T*>(p.a) + at.a));
-  if constexpr (kind == PointwiseKind::unary) {
-    dev::stg(static_cast<T*>(p.y) + at.y, dev::from_float<T>(unary_of(p.op, a)));
+// W elements, or one for all of them.
+template <class T, int W>
+PYLLM_DEVICE void load_operand(float (&to)[W], const void* p, int64_t at, int64_t stride) {
+  const T* from = static_cast<const T*>(p) + at;
+  if (W == 1 || stride != 0) return load_row<T, W>(to, from, 0);
+  const float one = dev::to_float(dev::ldg(from));
+#pragma unroll
+  for (int k = 0; k < W; ++k) to[k] = one;
+}
+
+// kSlow: the ops that take longer than memory does.
+template <class T, PointwiseKind kind, bool kSlow, int W>
+PYLLM_DEVICE void pointwise_piece(const Pointwise& p, const PointwisePlace& at) {
+  float a[W], b[W];
+  load_operand<T, W>(a, p.a, at.a, p.a_strides[p.ndim - 1]);
+  if constexpr (kind != PointwiseKind::unary) {
+    load_operand<T, W>(b, p.b, at.b, p.b_strides[p.ndim - 1]);
+  }
+  if constexpr (kind == PointwiseKind::comparison) {
+    dev::Vec<uint8_t, W> y;
+#pragma unroll
+    for (int k = 0; k < W; ++k) y.v[k] = static_cast<uint8_t>(compared(p.op, a[k], b[k]));
+    dev::stg(reinterpret_cast<dev::Vec<uint8_t, W>*>(static_cast<uint8_t*>(p.y) + at.y), y);
   } else {
-    const float b = dev::to_float(dev::ldg(static_cast<const T*>(p.b) + at.b));
-    if constexpr (kind == PointwiseKind::binary) {
-      dev::stg(static_cast<T*>(p.y) + at.y, dev::from_float<T>(binary_of(p.op, a, b)));
-    } else {
-      dev::stg(static_cast<uint8_t*>(p.y) + at.y, static_cast<uint8_t>(compared(p.op, a, b)));
+#pragma unroll
+    for (int k = 0; k < W; ++k) {
+      if constexpr (kind == PointwiseKind::unary) {
+        a[k] = kSlow ? slow_unary_of(p.op, a[k]) : unary_of(p.op, a[k]);
+      } else {
+        a[k] = kSlow ? dev::pow(a[k], b[k]) : binary_of(p.op, a[k], b[k]);
+      }
     }
+    store_row<T, W>(static_cast<T*>(p.y) + at.y, 0, a);
+  }
+}
+
+template <class T, PointwiseKind kind, bool kSlow, int W>
+__global__ void __launch_bounds__(kPointwiseThreads) pointwise(Pointwise p, int64_t pieces) {
+  const int64_t i = int64_t{blockIdx.x} * kPointwiseThreads + threadIdx.x;
+  if (i >= pieces) return;
+  const auto at = place_of<W>(i, p.ndim, p.shape, p.a_strides, p.b_strides, p.y_strides);
+  if (at.whole) {
+    pointwise_piece<T, kind, kSlow, W>(p, at);
+  } else {
+    pointwise_piece<T, kind, kSlow, 1>(p, at);
   }
 }
 
@@ -146,13 +189,33 @@ PYLLM_DEVICE To converted(From x) {
   }
 }
 
+// As many elements as have 16 bytes where an element has more.
 template <class From, class To>
-__global__ void __launch_bounds__(kPointwiseThreads) pointwise_cast(PointwiseCast p, int64_t size) {
+constexpr int kCastWidth =
+    16 / static_cast<int>(sizeof(From) > sizeof(To) ? sizeof(From) : sizeof(To));
+
+template <class From, class To, int W>
+PYLLM_DEVICE void cast_piece(const From* x, To* y) {
+  const auto from = dev::ldg(reinterpret_cast<const dev::Vec<From, W>*>(x));
+  dev::Vec<To, W> to;
+#pragma unroll
+  for (int k = 0; k < W; ++k) to.v[k] = converted<From, To>(from.v[k]);
+  dev::stg(reinterpret_cast<dev::Vec<To, W>*>(y), to);
+}
+
+template <class From, class To, int W>
+__global__ void __launch_bounds__(kPointwiseThreads)
+    pointwise_cast(PointwiseCast p, int64_t pieces) {
   const int64_t i = int64_t{blockIdx.x} * kPointwiseThreads + threadIdx.x;
-  if (i >= size) return;
-  const PointwisePlace at = place_of(i, p.ndim, p.shape, p.x_strides, p.x_strides, p.y_strides);
-  const From x = dev::ldg(static_cast<const From*>(p.x) + at.a);
-  dev::stg(static_cast<To*>(p.y) + at.y, converted<From, To>(x));
+  if (i >= pieces) return;
+  const auto at = place_of<W>(i, p.ndim, p.shape, p.x_strides, p.x_strides, p.y_strides);
+  const From* x = static_cast<const From*>(p.x) + at.a;
+  To* y = static_cast<To*>(p.y) + at.y;
+  if (at.whole) {
+    cast_piece<From, To, W>(x, y);
+  } else {
+    cast_piece<From, To, 1>(x, y);
+  }
 }
 
 }  // namespace pyllm::cuda

@@ -50,6 +50,31 @@ def test_mask_and_fill(emulator_for, rng):
     )
 
 
+@pytest.mark.parametrize("n", [2, 5, 8, 12, 32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+def test_neighbours_are_taken_together(emulator_for, rng, dtype, n):
+    """Padded rows to dense ones, and fills, in the widest elements that divide rows and strides."""
+    x = (rng.normal(size=(3, 48)) * 10).astype(dtype)
+    emulator = emulator_for("asan", SOURCES)
+    got = copy(emulator, (3, n), x, (48, 1), counted=True)
+    np.testing.assert_array_equal(got["to"], x[:, :n])
+    (counts,) = got.kernels.values()
+    assert counts["global_read_bytes"] == counts["global_write_bytes"] == 3 * n * x.itemsize
+    together = max(w for w in (1, 2, 4, 8, 16) if n % w == 0 and w * x.itemsize <= 16)
+    many = copy(emulator, (512, n), x[0, :n].copy(), (0, 1), counted=True)
+    np.testing.assert_array_equal(many["to"], np.broadcast_to(x[0, :n], (512, n)))
+    (counts,) = many.kernels.values()
+    assert counts["blocks"] == 512 * n // together // 256
+
+
+@pytest.mark.parametrize("n", [3, 4, 8])
+def test_a_fill_of_every_width(emulator_for, n):
+    emulator = emulator_for("asan", SOURCES)
+    bits = int(np.float32(-2.5).view(np.uint32))
+    got = copy(emulator, (2, n), None, (0, 0), fill=bits)["to"]
+    np.testing.assert_array_equal(got, np.full((2, n), -2.5))
+
+
 def test_each_element_moves_once(emulator_for, rng):
     x = rng.normal(size=(64, 64)).astype(np.float32)
     kernels = copy(emulator_for("plain", SOURCES), (64, 64), x, (1, 64), counted=True).kernels

@@ -105,6 +105,28 @@ def test_layouts(emulator_for, rng):
         np.testing.assert_array_equal(got, x - y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 8, 9, 15, 16, 40, 2051])
+def test_pieces_of_16_bytes_and_what_is_left(emulator_for, rng, n, dtype):
+    """Rows of whole pieces, rows with a rest, and operands that are one element for a whole row."""
+    emulator = emulator_for("asan", SOURCES)
+    x, y = (rng.normal(size=(3, n)).astype(dtype) for _ in range(2))
+    padded = np.ones((3, 48 + n // 16 * 16), dtype)
+    inner, single = padded[:, :n], padded[0, :1].copy()
+    for op, operands in [
+        (np.add, (x, y)),
+        (np.add, (x, y[0].copy())),
+        (np.add, (single, x)),
+        (np.add, (x[:, :1].copy(), inner)),
+        (np.less, (x, y[:, :1].copy())),
+        (np.less, (inner, x)),
+        (np.negative, (x,)),
+        (np.negative, (inner,)),
+    ]:
+        got = pointwise(emulator, op, *operands, dtype=dtype)["y"]
+        np.testing.assert_array_equal(got, expected(op, *operands, dtype=dtype))
+
+
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_sanitized_in_every_order(emulator_for, rng, variant, order):
@@ -123,7 +145,7 @@ def cast(emulator, x, to, **options):
         x=x.view(np.uint8) if x.dtype == bool else x, y=Out(x.shape, stored), shape=eight(x.shape),
         x_strides=row_major(x.shape), y_strides=row_major(x.shape), ndim=x.ndim,
         **{"from": CODES[x.dtype]}, to=CODES[np.dtype(to)], **options,
-    )["y"]  # fmt: skip
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("variant", ["plain", "asan", "tsan"])
@@ -134,8 +156,10 @@ def test_casts(emulator_for, variant, given, to):
     x = np.array(values).astype(given)
     if given.kind == "f" or given.itemsize == 2:
         x = np.concatenate([x, np.array([0.75, -2.5], given)])
-    got = cast(emulator_for(variant, SOURCES), x, to)
-    np.testing.assert_array_equal(got, x.astype(to))
+    for count in (1, 6):  # up to 48 elements: no whole piece, then several and a rest
+        many = np.tile(x, count)
+        got = cast(emulator_for(variant, SOURCES), many, to)["y"]
+        np.testing.assert_array_equal(got, many.astype(to))
 
 
 def test_each_element_moves_once(emulator_for, rng):
@@ -146,6 +170,24 @@ def test_each_element_moves_once(emulator_for, rng):
     assert counts["sectors"] == counts["ideal_sectors"] == 2 * x.nbytes // 32
     (counts,) = pointwise(emulator, np.add, x, x, dtype=x.dtype, counted=True).kernels.values()
     assert counts["global_read_bytes"] == 2 * x.nbytes
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rows_that_start_on_16_bytes_move_in_pieces(emulator_for, rng, dtype):
+    """A block of 256 threads then takes 4 KiB of each array, and not 256 elements."""
+    x = rng.normal(size=(16, 4096 // dtype.itemsize)).astype(dtype)
+    odd = np.ones((16, x.shape[1] + 1), dtype)[:, :-1]
+    for op, operands, blocks in [
+        (np.exp, (x,), 16),
+        (np.multiply, (x, x[0].copy()), 16),
+        (np.multiply, (x, odd), x.size / 256),
+        (np.sin, (x,), x.size / 256),  # longer than the memory takes
+    ]:
+        done = pointwise(emulator_for("plain", SOURCES), op, *operands, dtype=dtype, counted=True)
+        (counts,) = done.kernels.values()
+        assert counts["blocks"] == blocks
+    (counts,) = cast(emulator_for("plain", SOURCES), x, np.int64, counted=True).kernels.values()
+    assert counts["blocks"] == x.size / 2 / 256
 
 
 def test_in_place(emulator_for):
