@@ -90,9 +90,12 @@ class TreeCriterion:
       multinomial
 
       bernoulli
+
+      absolute
     """
 
     __members__: typing.ClassVar[dict[str, TreeCriterion]]
+    absolute: typing.ClassVar[TreeCriterion]
     bernoulli: typing.ClassVar[TreeCriterion]
     multinomial: typing.ClassVar[TreeCriterion]
     newton: typing.ClassVar[TreeCriterion]

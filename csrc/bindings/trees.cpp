@@ -226,7 +226,8 @@ void bind_trees(py::module_& m) {
       .value("newton", Criterion::newton)
       .value("poisson", Criterion::poisson)
       .value("multinomial", Criterion::multinomial)
-      .value("bernoulli", Criterion::bernoulli);
+      .value("bernoulli", Criterion::bernoulli)
+      .value("absolute", Criterion::absolute);
   py::class_<GrowOptions>(m, "TreeOptions")
       .def(py::init<>())
       .def_readwrite("leafwise", &GrowOptions::leafwise)

@@ -32,8 +32,9 @@ from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.leaf_values import set_medians
 from pyllm.trees.monotone import bound_values
-from pyllm.trees.prune import likelihood_risk, prune, squared_risk
+from pyllm.trees.prune import absolute_risk, likelihood_risk, prune, squared_risk
 from pyllm.trees.tree import Tree
 
 FloatArray = NDArray[np.float64]
@@ -127,7 +128,10 @@ class AveragedTrees(ExplainedTrees):
                 risk = self._risk(tree, leaf, columns, each)
                 tree, place = prune(tree, risk, self.ccp_alpha)
                 leaf = place[leaf]
-            _set_means(tree, leaf, columns, each, centre)
+            if parameters.criterion == "absolute":
+                set_medians(tree, leaf, columns, each)
+            else:
+                _set_means(tree, leaf, columns, each, centre)
             if parameters.monotone is not None:
                 bound_values(tree, parameters.monotone)
             return tree, leaf, drawn
@@ -166,7 +170,10 @@ class AveragedTrees(ExplainedTrees):
 
         Likelihoods are those of the targets themselves.
         """
-        if self._engine_criterion(columns.shape[1]) != "newton":
+        criterion = self._engine_criterion(columns.shape[1])
+        if criterion == "absolute":  # whole numbers stay such
+            return np.floor(np.median(columns, axis=0))
+        if criterion != "newton":
             return np.zeros(columns.shape[1])
         return np.average(columns, axis=0, weights=weight)
 
@@ -201,6 +208,8 @@ class AveragedTrees(ExplainedTrees):
         if criterion == "newton":
             centred = columns - np.average(columns, axis=0, weights=weight)
             risk = squared_risk(tree, leaf, centred, weight)
+        elif criterion == "absolute":
+            risk = absolute_risk(tree, leaf, columns, weight)
         else:
             risk = likelihood_risk(tree, leaf, columns, weight, criterion)
         return self._impurity_scale(outputs) * risk
@@ -390,9 +399,13 @@ class AveragedRegressor(RegressorMixin, AveragedTrees):
             return "newton"
         if self.criterion == "poisson":
             return "poisson"
+        if self.criterion == "absolute_error":
+            if self.monotonic_cst is not None:
+                raise ValueError("monotonic_cst: expected None for criterion='absolute_error'")
+            return "absolute"
         raise ValueError(
-            f"criterion: expected 'squared_error', 'poisson' or 'auto', got {self.criterion!r}; "
-            "other losses: the gradient boosting estimators"
+            "criterion: expected 'squared_error', 'absolute_error', 'poisson' or 'auto', "
+            f"got {self.criterion!r}; other losses: the gradient boosting estimators"
         )
 
     def _impurity_scale(self, outputs: int) -> float:

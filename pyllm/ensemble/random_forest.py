@@ -25,8 +25,8 @@ class _RandomForest(AveragedTrees):
         Trees.
     criterion : str, default="auto"
         What splits lower. Classification: "gini" ("auto"), or "entropy", also called "log_loss".
-        Regression: "squared_error" ("auto"), or "poisson", half the deviance of counts, where no
-        leaf predicts 0.
+        Regression: "squared_error" ("auto"); "poisson", half the deviance of counts, where no leaf
+        predicts 0; "absolute_error", with medians in leaves, exact and therefore slower.
     max_depth, max_leaf_nodes : int or None, default=None
         Edges from the root to a leaf, and leaves. None: no limit.
     min_samples_split : int or float, default=2

@@ -16,6 +16,7 @@ from pyllm.trees.checks import require_number
 from pyllm.trees.dart import Dart
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.leaf_values import average_upwards
 from pyllm.trees.line_search import line_search
 from pyllm.trees.metric import Metric
 from pyllm.trees.monotone import bound_values
@@ -351,17 +352,6 @@ def add_trees(margin: FloatArray, trees: Sequence[Tree], leaves: Sequence[Any]) 
         for column in range(tree.value.shape[1]):
             value = np.ascontiguousarray(tree.value[:, column])
             _cpu.tree_add_leaf_values(margin[k + column], leaf, value)
-
-
-def average_upwards(tree: Tree, column: int) -> None:
-    """Values of inner nodes as means of their children's, weighed by cover."""
-    for node in range(tree.n_nodes - 1, -1, -1):
-        if tree.feature[node] >= 0:
-            a, b = tree.left[node], tree.right[node]
-            total = tree.cover[a] + tree.cover[b]
-            share = tree.cover[a] / total if total > 0 else 0.5
-            value = share * tree.value[a, column] + (1.0 - share) * tree.value[b, column]
-            tree.value[node, column] = value
 
 
 def _as_outputs(name: str, margin: Any, outputs: int, n: int) -> FloatArray:

@@ -10,6 +10,7 @@ from pyllm import _cpu
 from pyllm.trees.categories import category_fields
 from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.dataset import Dataset
+from pyllm.trees.leaf_values import set_medians
 from pyllm.trees.tree import Tree
 
 _COUNTS = (
@@ -45,7 +46,9 @@ class TreeParameters:
     are weight, which leaves predict the mean of: "poisson" of counts, "multinomial" of outputs of
     0 and 1 that stand for a class each, "bernoulli" of one such output for two classes. The gain
     is by how much a split raises the log-likelihood; reg_lambda, reg_alpha and max_delta_step do
-    not enter it.
+    not enter it. "absolute" reads the same gradients; leaves predict medians, and the gain is by
+    how much a split lowers the sum of the absolute errors. It takes n log n steps a node and
+    feature, since medians are not to be had from histograms.
 
     Attributes:
         criterion: "newton", or one of these.
@@ -79,7 +82,7 @@ class TreeParameters:
         ValueError: a setting out of range.
     """
 
-    criterion: Literal["newton", "poisson", "multinomial", "bernoulli"] = "newton"
+    criterion: Literal["newton", "poisson", "multinomial", "bernoulli", "absolute"] = "newton"
     growth: Literal["leafwise", "depthwise"] = "leafwise"
     max_depth: int | None = None
     max_leaves: int | None = 31
@@ -112,6 +115,8 @@ class TreeParameters:
             raise ValueError(f"criterion: expected one of {known}, got {self.criterion!r}")
         if self.quantized and self.criterion != "newton":
             raise ValueError("quantized: expected False for criteria other than newton")
+        if self.monotone is not None and self.criterion == "absolute":
+            raise ValueError("monotone: expected None for criterion absolute")
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None:
@@ -228,7 +233,7 @@ def grow_tree(
         raise ValueError(f"hessian: expected the shape of gradient, {g.shape}, got {h.shape}")
     if h.strides != g.strides:
         g, h = np.ascontiguousarray(g), np.ascontiguousarray(h)
-    if parameters.criterion != "newton":
+    if parameters.criterion not in ("newton", "absolute"):
         _check_likelihood(parameters.criterion, g, h)
     grown = _cpu.tree_grow(
         dataset._bins,
@@ -244,7 +249,12 @@ def grow_tree(
     categories = category_fields(
         dataset.categories, grown["feature"], grown.pop("category_offset"), grown.pop("categories")
     )
-    return Grown(Tree(threshold=threshold, **grown, **categories), leaf_of_row)
+    tree = Tree(threshold=threshold, **grown, **categories)
+    if parameters.criterion == "absolute":
+        weight = np.asarray(h.reshape(dataset.n_samples, -1), np.float64)
+        target = -np.divide(g.reshape(weight.shape), weight, where=weight > 0, out=weight * 0)
+        set_medians(tree, leaf_of_row, target, np.ascontiguousarray(weight[:, 0]), rows)
+    return Grown(tree, leaf_of_row)
 
 
 def _check_likelihood(criterion: str, gradient: np.ndarray, hessian: np.ndarray) -> None:

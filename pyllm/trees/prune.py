@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyllm import _cpu
 from pyllm.trees.renumber import arrange, breadth_first
 from pyllm.trees.tree import NODE_DTYPES, Tree
 
@@ -59,6 +60,25 @@ def likelihood_risk(
         sums[node] = sums[tree.left[node]] + sums[tree.right[node]]
     mean = sums[:, 2:] / np.maximum(sums[:, :1], 1e-300)
     return np.maximum(sums[:, 1] - _x_log(sums[:, 2:], mean).sum(1), 0.0) / weight.sum()
+
+
+def absolute_risk(
+    tree: Tree, leaf: np.ndarray, target: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """(n_nodes,): absolute errors of the targets around a node's median, per weight of all rows;
+    arguments as for `squared_risk`."""
+    risk = np.zeros(tree.n_nodes)
+    below = leaf.copy()  # the lowest node of each row that is looked at
+    for node in range(tree.n_nodes - 1, -1, -1):  # children come after their parent
+        if tree.feature[node] >= 0:
+            below[(below == tree.left[node]) | (below == tree.right[node])] = node
+        rows = np.flatnonzero(below == node).astype(np.int32)
+        here = np.zeros(len(rows), np.int32)
+        for column in target[rows].T:
+            y = np.ascontiguousarray(column)
+            median = _cpu.tree_leaf_quantiles(y, here, 1, 0.5, weight[rows])[0]
+            risk[node] += np.sum(weight[rows] * np.abs(y - median))
+    return risk / weight.sum()
 
 
 def _x_log(x: np.ndarray, y: np.ndarray) -> np.ndarray:

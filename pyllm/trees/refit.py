@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from pyllm import _cpu
-from pyllm.trees.boost import average_upwards
 from pyllm.trees.forest import Forest
+from pyllm.trees.leaf_values import average_upwards
 from pyllm.trees.monotone import bound_values
 from pyllm.trees.objective import Labels, Objective
 

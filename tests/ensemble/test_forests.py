@@ -411,7 +411,89 @@ def test_poisson_takes_counts_only():
     for bad in (y - 1000, np.zeros(len(y))):
         with pytest.raises(ValueError, match="y: expected no values below 0, and not all 0"):
             DecisionTreeRegressor(criterion="poisson").fit(X, bad)
-    with pytest.raises(ValueError, match="criterion: expected 'squared_error', 'poisson' or"):
+    with pytest.raises(ValueError, match="criterion: expected 'squared_error', 'absolute_error'"):
         RandomForestRegressor(criterion="entropy").fit(X, y)
     with pytest.raises(ValueError, match="criterion: expected 'gini', 'entropy'"):
         RandomForestClassifier(criterion="poisson").fit(X, y > 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weighted": True},
+        {"outputs": 2},
+        {"max_leaf_nodes": 9},
+        {"min_samples_leaf": 15},
+        {"min_weight_fraction_leaf": 0.04},
+        {"min_impurity_decrease": 0.02},
+        {"ccp_alpha": 0.05},
+    ],
+)
+def test_absolute_errors_are_scikit_learns(options):
+    """Few distinct values of X, and so many of y that no two splits are equally good."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (800, 4)).astype(float)
+    y = X[:, 0] * X[:, 1] + X[:, 2] + rng.integers(0, 2**14, 800) / 2.0**10
+    options = {"max_depth": 4, "criterion": "absolute_error"} | options
+    weight = None
+    if options.pop("weighted", False):
+        weight = rng.integers(1, 4, 800).astype(float)
+    if options.pop("outputs", 1) == 2:
+        y = np.column_stack([y, rng.integers(0, 2**14, 800) / 2.0**10 - X[:, 3]])
+    ours = DecisionTreeRegressor(**options).fit(X, y, weight)
+    theirs = sk_tree.DecisionTreeRegressor(random_state=0, **options).fit(X, y, weight)
+    assert ours.get_n_leaves() > 3
+    assert ours.get_n_leaves() == theirs.get_n_leaves()
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-12)
+
+
+def test_paths_of_absolute_errors_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (300, 3)).astype(float)
+    y = X[:, 0] * X[:, 1] + rng.integers(0, 2**14, 300) / 2.0**10
+    options = {"max_depth": 3, "criterion": "absolute_error"}
+    ours = DecisionTreeRegressor(**options).cost_complexity_pruning_path(X, y)
+    theirs = sk_tree.DecisionTreeRegressor(random_state=0, **options)
+    theirs = theirs.cost_complexity_pruning_path(X, y)
+    np.testing.assert_allclose(ours.ccp_alphas, theirs.ccp_alphas, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours.impurities, theirs.impurities)
+
+
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_forests_of_medians_are_the_same_bits_everywhere(kind, threads):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 4))
+    X[rng.random(X.shape) < 0.1] = np.nan
+    y = np.nan_to_num(X[:, 0]) + rng.standard_cauchy(6000)
+    before, first = _cpu.isa(), None
+    for isa in _cpu.available_isas():
+        _cpu.set_isa(isa)
+        for count in (1, 2):
+            threads(count)
+            model = kind(n_estimators=2, criterion="absolute_error", random_state=3).fit(X, y)
+            first = first or model.forest_
+            assert model.forest_ == first
+    _cpu.set_isa(before)
+
+
+def test_medians_withstand_outliers():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (600, 2))
+    clean = np.sign(X[:, 0]) + X[:, 1]
+    y = np.where(rng.random(600) < 0.1, 1e4, clean)
+    error = {
+        criterion: np.abs(
+            RandomForestRegressor(
+                n_estimators=20, criterion=criterion, min_samples_leaf=40, random_state=0
+            )
+            .fit(X, y)
+            .predict(X)
+            - clean
+        ).mean()
+        for criterion in ("squared_error", "absolute_error")
+    }
+    assert error["absolute_error"] < 0.5
+    assert error["squared_error"] > 100
+    with pytest.raises(ValueError, match="monotonic_cst: expected None"):
+        RandomForestRegressor(criterion="absolute_error", monotonic_cst=[1, 0]).fit(X, y)

@@ -454,3 +454,53 @@ def test_gradients_that_no_likelihood_has(criterion, gradient, message):
         TreeParameters(criterion="gini")
     with pytest.raises(ValueError, match="quantized: expected False"):
         TreeParameters(criterion=criterion, quantized=True)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    missing=st.sampled_from([0.0, 0.2]),
+    categorical=st.booleans(),
+    n=st.sampled_from([9, 200]),
+)
+def test_the_split_of_least_absolute_errors_is_found(seed, missing, categorical, n):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 6, (n, 1)).astype(float)
+    X[rng.random((n, 1)) < missing] = np.nan
+    y, w = rng.integers(-64, 65, n) / 8, rng.integers(1, 4, n).astype(float)
+
+    def cost(rows):
+        if not rows.any():
+            return np.inf
+        order = np.argsort(y[rows])
+        weight = np.cumsum(w[rows][order])
+        median = y[rows][order][np.searchsorted(weight, weight[-1] / 2)]
+        return np.sum(w[rows] * np.abs(y[rows] - median))
+
+    everything = np.ones(n, bool)
+    gone, x = np.isnan(X[:, 0]), np.nan_to_num(X[:, 0], nan=-1)
+    if categorical:  # cuts along the order of the medians
+        codes = np.unique(x)
+        middle = [np.sort(np.repeat(y[x == c], w[x == c].astype(int))) for c in codes]
+        order = codes[np.argsort([m[(len(m) - 1) // 2] for m in middle], kind="stable")]
+        if (codes == -1).any():  # a category whose number is the highest
+            ranked = sorted(codes, key=lambda c: (c == -1, c))
+            medians = {c: m[(len(m) - 1) // 2] for c, m in zip(codes, middle, strict=True)}
+            order = np.array(sorted(ranked, key=medians.get))
+        lefts = [np.isin(x, order[:k]) for k in range(1, len(order))]
+    else:
+        lefts = [(x <= c) & ~gone | gone * side for c in range(6) for side in (False, True)]
+    best = max([cost(everything) - cost(left) - cost(~left) for left in lefts], default=0.0)
+    dataset = Dataset(X, categorical=[0] if categorical else [])
+    p = TreeParameters(max_leaves=2, criterion="absolute")
+    grown = grow_tree(dataset, -y * w, w, p)
+    np.testing.assert_allclose(grown.tree.gain[0], max(best, 0.0), rtol=1e-6, atol=1e-9)
+    leaves = [cost(grown.leaf_of_row == leaf) for leaf in np.unique(grown.leaf_of_row)]
+    predicted = grown.tree.value[grown.leaf_of_row, 0]
+    np.testing.assert_allclose(np.sum(w * np.abs(y - predicted)), sum(leaves), rtol=1e-9)
+    if best > 1e-9:
+        np.testing.assert_allclose(cost(everything) - sum(leaves), best, rtol=1e-6)
+
+
+def test_medians_need_no_monotone_features():
+    with pytest.raises(ValueError, match="monotone: expected None for criterion absolute"):
+        TreeParameters(criterion="absolute", monotone=[1])

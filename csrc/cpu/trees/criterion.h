@@ -1,4 +1,5 @@
-// What the splits of averaged trees raise, where that is a likelihood.
+// What the splits of averaged trees raise, where that is a likelihood; for absolute errors see
+// median_splits.h.
 //
 // A row's gradient is -w y and its hessian w, so a node's sums are S = -G = sum(w y) and W = H. As
 // a leaf it predicts the mean S / W, and the log-likelihood of its rows is, up to what no split
@@ -19,7 +20,7 @@
 
 namespace pyllm {
 namespace trees {
-enum class Criterion : uint8_t { newton, poisson, multinomial, bernoulli };
+enum class Criterion : uint8_t { newton, poisson, multinomial, bernoulli, absolute };
 }
 namespace {
 

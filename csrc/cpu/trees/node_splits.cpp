@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/parallel.h"
+#include "cpu/trees/median_splits.h"
 #include "cpu/trees/segment.h"
 
 namespace pyllm::trees {
@@ -28,6 +29,16 @@ NodeSplits::NodeSplits(const Shared& shared)
 void NodeSplits::find(OpenNode& node) {
   const std::vector<int32_t> allowed = features_of(node);
   if (allowed.empty()) return;
+  if (shared_.rules.criterion == Criterion::absolute) {
+    const MedianSplits splits(shared_, node);
+    std::vector<Split> best(num_threads());
+    in_slices(*shared_.input.bins, allowed,
+              [&](const FeatureSlice& slice, size_t s) { splits.find(slice, best[s]); });
+    for (Split& of_slice : best) {
+      if (of_slice.better_than(node.split)) node.split = std::move(of_slice);
+    }
+    return;
+  }
   if (node.rows.count <= kFewRows) {
     FewRowsArgs args;
     args.scan = scan_args(node, as_slice(allowed));
