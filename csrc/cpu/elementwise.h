@@ -107,17 +107,19 @@ void elementwise(const std::array<Array, I>& in, const std::array<Array, O>& out
     }
     T buffer[I + O][kElementwiseBlock];
     walk.pieces(begin, end, [&](const auto& offsets, int64_t index, int64_t length) {
+      for (size_t k = 0; k < I; ++k) {
+        if (walk.stride(k) != 0) continue;
+        const Vec<compute_t<T>> value = widen(in[k].template as<T>()[offsets[k]]);
+        const int64_t n = std::min(kElementwiseBlock, length);
+        for (int64_t i = 0; i < n; i += value.lanes) store(buffer[k] + i, value);
+      }
       for (int64_t done = 0; done < length; done += kElementwiseBlock) {
         const int64_t n = std::min(kElementwiseBlock, length - done);
         for (size_t k = 0; k < I; ++k) {
           const int64_t stride = walk.stride(k);
           const T* p = in[k].template as<T>() + offsets[k] + done * stride;
           from[k] = stride == 1 ? p : buffer[k];
-          if (stride == 1) continue;
-          if (stride == 0) {
-            std::fill_n(buffer[k], n, *p);
-            continue;
-          }
+          if (stride == 0 || stride == 1) continue;
           for (int64_t i = 0; i < n; ++i) buffer[k][i] = p[i * stride];
         }
         for (size_t k = 0; k < O; ++k) {
