@@ -3,9 +3,9 @@
     python scripts/benchmark_table.py benchmarks/results/ops-2-threads-avx512.json ...
 
 A row a case, a column a machine setting (threads, instruction set): how many times longer the
-fastest peer takes, and the share of the machine's limit that pyllm reaches. What stands between
-the two markers in README.md is replaced. `--skip REGEX` leaves out the cases whose names it
-matches.
+peers take (torch, where none is named), and the share of the machine's limit that pyllm reaches.
+What stands between the two markers in README.md is replaced. `--skip REGEX` leaves out the cases
+whose names it matches.
 """
 
 import argparse
@@ -18,11 +18,14 @@ START, END = "<!-- benchmark table: scripts/benchmark_table.py -->", "<!-- end o
 
 
 def cell(row: dict | None) -> str:
-    """`2.1x, 84 %`, or what of it there is."""
+    """`2.1x, 84 %` or `2.0x xgboost, 2.1x lightgbm`, or what of it there is."""
     if row is None:
         return ""
-    ratio = min(row["ratio"].values(), default=None)  # the fastest peer's
-    parts = [f"{ratio:.2f}x"] if ratio is not None else []
+    fastest_first = sorted(row["ratio"].items(), key=lambda peer: peer[1])
+    parts = [
+        f"{ratio:.2f}x" if peer == "torch" else f"{ratio:.2f}x {peer}"
+        for peer, ratio in fastest_first
+    ]
     if row["share"] is not None:
         parts.append(f"{row['share']:.0%}")
     return ", ".join(parts)
