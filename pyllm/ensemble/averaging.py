@@ -8,6 +8,7 @@ likelihoods of these same sums. Several columns grow one tree whose leaves are v
 need one column only.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -395,7 +396,7 @@ class AveragedRegressor(RegressorMixin, AveragedTrees):
     """y as one column a target."""
 
     def _engine_criterion(self, outputs: int) -> Any:
-        if self.criterion in ("auto", "squared_error"):
+        if self.criterion in ("auto", "squared_error", "friedman_mse"):
             return "newton"
         if self.criterion == "poisson":
             return "poisson"
@@ -418,6 +419,12 @@ class AveragedRegressor(RegressorMixin, AveragedTrees):
 
     def _read_target(self, y: Any) -> FloatArray:
         columns = read_targets(y)
+        if self.criterion == "friedman_mse":
+            warnings.warn(
+                "criterion='friedman_mse' is 'squared_error' by another name, deprecated",
+                FutureWarning,
+                stacklevel=3,
+            )
         if self.class_weight is not None:
             raise ValueError("class_weight: expected None for regression")
         if self.criterion == "poisson" and ((columns < 0).any() or not columns.any()):

@@ -92,7 +92,7 @@ class GradientBoosting(ExplainedTrees):
         Categorical or Enum, Arrow dictionary), or those named here.
     max_onehot : int, default=4
         A feature of up to this many categories parts one of them from the others.
-    cat_smooth, cat_l2, max_cat_threshold : float, float and int, default=10.0, 10.0 and 32
+    cat_smooth, cat_l2, max_cat_threshold : float, float and int, default=10.0, 10.0 and 16
         With more of them, subsets are searched in the order of gradient / (hessian + cat_smooth),
         with cat_l2 added to reg_lambda and at most max_cat_threshold categories on the smaller
         side, as in LightGBM.
@@ -175,7 +175,7 @@ class GradientBoosting(ExplainedTrees):
         max_onehot: int = 4,
         cat_smooth: float = 10.0,
         cat_l2: float = 10.0,
-        max_cat_threshold: int = 32,
+        max_cat_threshold: int = 16,
         min_category_samples: int = 20,
         min_group_samples: int = 100,
         class_weight: Any = None,

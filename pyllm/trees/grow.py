@@ -100,7 +100,7 @@ class TreeParameters:
     interaction: Sequence[Iterable[int]] | None = None
     cat_smooth: float = 10.0
     cat_l2: float = 10.0
-    max_cat_threshold: int = 32
+    max_cat_threshold: int = 16
     min_category_samples: int = 20
     min_group_samples: int = 100
     max_onehot: int = 4

@@ -497,3 +497,10 @@ def test_medians_withstand_outliers():
     assert error["squared_error"] > 100
     with pytest.raises(ValueError, match="monotonic_cst: expected None"):
         RandomForestRegressor(criterion="absolute_error", monotonic_cst=[1, 0]).fit(X, y)
+
+
+def test_friedmans_criterion_is_an_old_name():
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.warns(FutureWarning, match="friedman_mse"):
+        old = DecisionTreeRegressor(max_depth=3, criterion="friedman_mse").fit(X, y)
+    assert old.forest_ == DecisionTreeRegressor(max_depth=3).fit(X, y).forest_

@@ -22,7 +22,7 @@ struct GrowOptions {
   double share_by_tree = 1, share_by_level = 1, share_by_node = 1;  // of features, drawn
   std::vector<std::vector<int32_t>> interaction;  // sets that a path stays within; empty: any
   double category_smooth = 10, category_l2 = 10;
-  int32_t max_cat_threshold = 32, max_onehot = 4;
+  int32_t max_cat_threshold = 16, max_onehot = 4;
   int64_t min_category_samples = 20, min_group_samples = 100;
   bool extra_random = false;  // one random cut a feature
 };

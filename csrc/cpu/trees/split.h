@@ -50,7 +50,7 @@ struct SplitRules {
   int64_t least_hessian_sum = 0;     // integer sum below which a child surely has too few rows
   const int8_t* monotone = nullptr;  // by feature: 1 rising, -1 falling, 0 free
   double category_smooth = 10, category_l2 = 10;
-  int32_t max_cat_threshold = 32, max_onehot = 4;
+  int32_t max_cat_threshold = 16, max_onehot = 4;
   int64_t min_category_samples = 20, min_group_samples = 100;
   bool random_cuts = false;  // one a feature, drawn by seed and node
   uint64_t seed = 0;
