@@ -1,6 +1,6 @@
 """Boosting on categories beside LightGBM, XGBoost and CatBoost (`pyllm.bench.boosting`).
 
-Two classes of 500,000 rows of 8 numbers and 6 features of 10 to 1000 categories, frequent and rare
+Two classes of 300,000 rows of 8 numbers and 6 features of 10 to 1000 categories, frequent and rare
 ones, whose effects add up, meet numbers and meet each other. AUC on 100,000 other rows.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 from pyllm.bench import Case, cases
 from pyllm.bench.boosting import Boosting, auc_on
 
-ROWS, NUMBERS, CATEGORIES = 500_000, 8, (10, 30, 100, 300, 1000, 1000)
-TREES, LEAVES, DEPTH = 20, 255, 8
+ROWS, NUMBERS, CATEGORIES = 300_000, 8, (10, 30, 100, 300, 1000, 1000)
+TREES, LEAVES, DEPTH = 40, 255, 8
 
 
 def generate(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
