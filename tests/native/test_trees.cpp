@@ -62,7 +62,8 @@ struct Codes {
     f.missing = missing && count < 255;
     f.wide = count > 255;
     f.offset = static_cast<int32_t>(bins.total);
-    bins.total += f.codes();
+    f.stored = f.codes();
+    bins.total += f.stored;
     bins.features.push_back(f);
   }
 
