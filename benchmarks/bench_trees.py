@@ -39,8 +39,13 @@ def held_out() -> Any:
     return auc_on(*generate(100_000, 2))
 
 
+@cache
+def training() -> tuple[np.ndarray, np.ndarray]:
+    return generate(ROWS, 1)
+
+
 def sides(**settings: Any) -> dict:
-    return Boosting(*generate(ROWS, 1), trees=TREES, **settings).sides("lightgbm", "xgboost")
+    return Boosting(*training(), trees=TREES, **settings).sides("lightgbm", "xgboost")
 
 
 @cases("trees")
@@ -57,7 +62,7 @@ def boosting() -> Iterator[Case]:
             yield Case(
                 f"boosting {TREES} trees, {ROWS}x{FEATURES}, {shape}{note}",
                 partial(sides, **settings, **more),
-                repeats=3,
+                repeats=2 if "binning" in more else 3,
                 memory="binning" in more,
                 auc=lambda predict: held_out()(predict),
             )

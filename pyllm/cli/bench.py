@@ -89,6 +89,9 @@ def bench(
             except ModuleNotFoundError as missing:
                 leave_out(case.name, missing)
             progress.advance(task)
+    if not rows:
+        console.print("No case could be run.", style="red")
+        raise typer.Exit(1)
 
     machine = describe_machine(ceilings)
     console.print(table_of(rows))

@@ -18,6 +18,12 @@ TINY = (
             1,
             "bench_softmax.py is left out, it needs torch: pip install 'pyllm[bench]'",
         ),
+        (
+            "xgboost",
+            ("bench", "--suite", "trees", "--match", "predict 1x28"),
+            1,
+            "(xgboost's) is left out, it needs xgboost: pip install 'pyllm[bench]'",
+        ),
     ],
 )
 def test_the_extra_is_named(pyllm, tmp_path, monkeypatch, package, arguments, status, message):
