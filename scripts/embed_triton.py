@@ -1,11 +1,12 @@
 """Compile the Triton kernels of kernels/triton/embedded.py into a C++ table; needs no GPU.
 
-    python scripts/embed_triton.py DIRECTORY [--jobs 2]
+    python scripts/embed_triton.py DIRECTORY [--jobs N] [--only 90] [--but softmax]
 
 writes into DIRECTORY embedded_table.cpp (csrc/bindings_cuda/embedded_table.h declares it),
 embedded.bin, which the former includes, and embedded.json, which says the same for tests. Machine
 code is kept in DIRECTORY/cache by the hash of what it was made from, so a second run is quick. Runs
-where pyllm is not built yet, and without torch, which only the kernels' launchers need.
+where pyllm is not built yet, and without torch, which only the kernels' launchers need. Tests
+compile most kernels for one compute capability only (--only), one family for all (--but).
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ALIGNMENT = 64
-C_KINDS = {"i32": "int32", "i64": "int64", "fp32": "float32"}
+C_KINDS = {"i32": "int32", "i64": "int64", "u32": "uint32", "u64": "uint64", "fp32": "float32"}
 
 
 def prepare():
@@ -137,17 +138,18 @@ def table(entries, blob):
     return "\n".join(lines)
 
 
-def write(directory, processes):
+def write(directory, processes, only=None, but=None):
     from pyllm.kernels.triton.embedded import CAPABILITIES, embedded
 
     kernels = list(embedded())
-    jobs = [(i, capability) for i in range(len(kernels)) for capability in CAPABILITIES]
+    targets = [CAPABILITIES if only is None or k.family == but else (only,) for k in kernels]
+    jobs = [(i, capability) for i, wanted in enumerate(targets) for capability in wanted]
     compiled = iter(compile_all(jobs, processes))
     blob, offsets, entries = bytearray(), {}, []
-    for kernel in kernels:
+    for kernel, wanted in zip(kernels, targets, strict=True):
         source, _ = kernel.source()
         images = []
-        for capability in CAPABILITIES:
+        for capability in wanted:
             code, shared, threads = next(compiled)
             if code not in offsets:
                 blob += bytes(-len(blob) % ALIGNMENT)
@@ -163,14 +165,15 @@ def write(directory, processes):
     path.write_bytes(blob)
     (directory / "embedded_table.cpp").write_text(table(entries, path))
     (directory / "embedded.json").write_text(json.dumps(entries, indent=1))
-    print(f"Triton kernels: {len(kernels)} for {len(CAPABILITIES)} targets, "
-          f"{len(blob) / 2**20:.1f} MiB")  # fmt: skip
+    print(f"Triton kernels: {len(kernels)}, machine code {len(blob) / 2**20:.1f} MiB")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", type=int, help="the one compute capability, as 90")
+    parser.add_argument("--but", help="a family that is compiled for all of them even so")
     given = parser.parse_args()
     directory = given.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -178,7 +181,7 @@ def main():
     os.environ["TRITON_CACHE_DIR"] = str(directory / "cache")
     os.environ["TRITON_DISABLE_LINE_INFO"] = "1"  # a third of the size
     prepare()
-    write(directory, given.jobs)
+    write(directory, given.jobs, given.only, given.but)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "bindings_cuda/attention_options.h"
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 
@@ -22,7 +23,7 @@ py::object forward(py::handle query, py::handle key, py::handle value, const Opt
   args.out = out.view().data;
   set_strides(args.out_strides, bind::as_4d(out.view()));
   args.lse = lse.view().as<float>();
-  call.launch(&pyllm_cuda_attention_forward, args);
+  embedded::launch(call, &embedded::attention_forward, &pyllm_cuda_attention_forward, args);
   call.finish();
   if (!return_lse) return out.object();
   return py::make_tuple(out.object(), lse.object());
@@ -77,7 +78,7 @@ py::object backward(py::handle grad_object, py::handle query, py::handle key, py
     args.dbias = dbias.view().data;
     set_bias_strides(args.dbias_strides, dbias.view());
   }
-  call.launch(&pyllm_cuda_attention_backward, args);
+  embedded::launch(call, &embedded::attention_backward, &pyllm_cuda_attention_backward, args);
   if (need_dbias) call.launch(&pyllm_cuda_attention_bias_backward, args);
   call.finish();
   return py::make_tuple(dq.object(), dk.object(), dv.object(), dbias.object());

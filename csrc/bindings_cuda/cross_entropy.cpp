@@ -1,5 +1,6 @@
 #include <vector>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/loss.h"
@@ -31,7 +32,7 @@ py::object forward(py::handle logits_object, py::handle targets, py::handle weig
   args.logits = from.data, args.logits_row_stride = from.stride;
   args.losses = loss.per_row() ? result.view().as<float>() : call.workspace_of<float>(loss.rows());
   args.lse = return_lse ? lse.view().as<float>() : call.workspace_of<float>(loss.rows());
-  call.launch(&pyllm_cuda_cross_entropy_forward, args);
+  embedded::launch(call, &embedded::cross_entropy_forward, &pyllm_cuda_cross_entropy_forward, args);
   if (!loss.per_row()) loss.reduce(call, args.losses, result.view().as<float>());
   call.finish();
   if (!return_lse) return result.object();
@@ -86,7 +87,8 @@ py::object backward(py::handle grad_object, py::handle logits_object, py::handle
   args.logits = from.data, args.logits_row_stride = from.stride;
   args.lse = lse.view().as<float>();
   args.dlogits = to.rows().data, args.dlogits_row_stride = to.rows().stride;
-  call.launch(&pyllm_cuda_cross_entropy_backward, args);
+  embedded::launch(call, &embedded::cross_entropy_backward, &pyllm_cuda_cross_entropy_backward,
+                   args);
   to.finish(call);
   call.finish();
   return dlogits.object();

@@ -1,3 +1,4 @@
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/rows.h"
@@ -32,7 +33,7 @@ py::object apply(const char* name, py::handle x_object, double p, uint64_t seed,
   args.threshold = drop_threshold(p);
   args.scale = static_cast<float>(1.0 / (1.0 - p));
   args.dtype = code_of(x->dtype);
-  call.launch(&pyllm_cuda_dropout, args);
+  embedded::launch(call, &embedded::dropout, &pyllm_cuda_dropout, args);
   if (!in_place) call.copy(to, y.view());
   call.finish();
   return y.object();

@@ -133,8 +133,11 @@ bool Arguments::meet(const Parameter& parameter) const {
       if (value->integer != static_cast<int32_t>(value->integer)) return false;
       [[fallthrough]];
     case Kind::int64:
+    case Kind::uint64:
       return value->kind == Kind::int64 &&
              !(parameter.divisible && !multiple(static_cast<uintptr_t>(value->integer)));
+    case Kind::uint32:
+      return value->kind == Kind::int64 && value->integer == static_cast<uint32_t>(value->integer);
     default:
       return value->kind == Kind::float32;
   }
@@ -188,7 +191,7 @@ void Launch::operator()(int64_t grid_x, cudaStream_t stream, int64_t grid_y, int
       case Kind::float32:
         packed.push_back(&value.number);
         break;
-      default:  // int32: the low half comes first, on every host that CUDA has
+      default:  // of 32 bits: the low half comes first, on every host that CUDA has
         packed.push_back(&value.integer);
     }
   }

@@ -84,13 +84,27 @@ void launch(Call& call, bool (*triton)(const Args&, cudaStream_t),
 bool softmax_forward(const ::SoftmaxForward&, cudaStream_t);
 bool softmax_backward(const ::SoftmaxBackward&, cudaStream_t);
 bool norm_forward(const ::NormForward&, cudaStream_t);
+bool norm_backward(const ::NormBackward&, cudaStream_t);
 bool activation_forward(const ::ActivationForward&, cudaStream_t);
 bool activation_backward(const ::ActivationBackward&, cudaStream_t);
 bool glu_forward(const ::GluForward&, cudaStream_t);
+bool glu_backward(const ::GluBackward&, cudaStream_t);
+bool dropout(const ::Dropout&, cudaStream_t);
+bool rotary(const ::Rotary&, cudaStream_t);
+bool cross_entropy_forward(const ::CrossEntropyForward&, cudaStream_t);
+bool cross_entropy_backward(const ::CrossEntropyBackward&, cudaStream_t);
+// Rows [begin, begin + rows) of the losses, their logits in the workspace; lse is scratch for them.
+bool linear_cross_entropy_chunk(const ::LinearCrossEntropy&, int64_t begin, int64_t rows,
+                                float* lse, cudaStream_t);
+bool attention_forward(const ::Attention&, cudaStream_t);
+bool attention_backward(const ::AttentionBackward&, cudaStream_t);
 bool adamw_step(const ::AdamWStep&, cudaStream_t);
 bool sgd_step(const ::SgdStep&, cudaStream_t);
 bool lion_step(const ::LionStep&, cudaStream_t);
 
+// Gradient histograms, which only Triton has as a function of their own: the CUDA kernels for them
+// are parts of the tree engine.
+void bind_histogram(py::module_& m);
 // pyllm._cuda.triton, once all functions of the module are bound.
 void bind_embedded(py::module_& m);
 

@@ -44,6 +44,7 @@ void bind_embedded(py::module_& m) {
                  return function(*args, **kwargs);
                });
   }
+  bind_histogram(triton);
   triton.def("count", [] { return kernels().size(); });
   triton.attr("describe") = py::cpp_function(&describe);
 }

@@ -8,8 +8,18 @@
 
 namespace pyllm::bind_cuda::embedded {
 
-// What became of an argument of the Python function. Only the last four reach the machine code.
-enum class Kind : uint8_t { absent, constant, word, pointer, int32, int64, float32 };
+// What became of an argument of the Python function. From `pointer` on they reach the machine code.
+enum class Kind : uint8_t {
+  absent,
+  constant,
+  word,
+  pointer,
+  int32,
+  int64,
+  uint32,
+  uint64,
+  float32
+};
 
 struct Parameter {
   const char* name;

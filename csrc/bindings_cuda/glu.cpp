@@ -82,7 +82,7 @@ py::object gradients(int32_t kind, py::handle dy_object, py::handle gate_object,
     args.partial_rows = partial_rows(call, gates.rows);
     args.partial = call.workspace_of<float>(2 * args.partial_rows * gates.n);
   }
-  call.launch(&pyllm_cuda_glu_backward, args);
+  embedded::launch(call, &embedded::glu_backward, &pyllm_cuda_glu_backward, args);
   to_gate.finish(call);
   to_up.finish(call);
   call.finish();

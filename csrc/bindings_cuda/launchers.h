@@ -47,7 +47,7 @@ cudaError_t pyllm_cuda_glu_forward(const GluForward*, cudaStream_t);
 cudaError_t pyllm_cuda_glu_backward(const GluBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_gradient_norm(const GradientNorm*, cudaStream_t);
 cudaError_t pyllm_cuda_linear_cross_entropy(const LinearCrossEntropy*, CudaProductFunction,
-                                            void* context, cudaStream_t);
+                                            CudaLossFunction, void* context, cudaStream_t);
 cudaError_t pyllm_cuda_lion_step(const LionStep*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_forward(const NormForward*, cudaStream_t);
 cudaError_t pyllm_cuda_norm_backward(const NormBackward*, cudaStream_t);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/gradient_buffer.h"
 #include "bindings_cuda/launchers.h"
@@ -14,28 +15,49 @@ DType dtype_of_code(int32_t code) {
   return code == cuda::kFloat16 ? DType::f16 : code == cuda::kBFloat16 ? DType::bf16 : DType::f32;
 }
 
-// The launcher asks for its matrix products through a C function; what goes wrong in one waits here
-// until the launcher has returned.
-class Products {
+// The launcher asks for its matrix products through a C function, and for its losses where Triton
+// is preferred; what goes wrong in one waits here until the launcher has returned.
+class Callbacks {
  public:
-  explicit Products(Call& call) : call_(call) {}
+  Callbacks(Call& call, int64_t chunk_rows)
+      : call_(call), lse_(embedded::preferred() ? call.workspace_of<float>(chunk_rows) : nullptr) {}
+
+  // Null where the launcher's own kernels are to do it.
+  CudaLossFunction losses() const { return lse_ != nullptr ? &losses_of : nullptr; }
 
   static int multiply_one(void* context, const CudaProduct* product, void*) {
     const py::gil_scoped_acquire gil;
-    auto& self = *static_cast<Products*>(context);
-    try {
+    auto& self = *static_cast<Callbacks*>(context);
+    return self.guarded([&] {
       self.run(*product);
       return cudaSuccess;
-    } catch (...) {
-      self.failure_ = std::current_exception();
-      return cudaErrorInvalidValue;
-    }
+    });
   }
   void rethrow() const {
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  static int losses_of(void* context, const LinearCrossEntropy* args, int64_t begin, int64_t rows,
+                       void* stream) {
+    auto& self = *static_cast<Callbacks*>(context);
+    return self.guarded([&] {
+      const bool done = embedded::linear_cross_entropy_chunk(*args, begin, rows, self.lse_,
+                                                             static_cast<cudaStream_t>(stream));
+      return done ? cudaSuccess : cudaErrorNotSupported;
+    });
+  }
+
+  template <class F>
+  cudaError_t guarded(F&& f) {
+    try {
+      return f();
+    } catch (...) {
+      failure_ = std::current_exception();
+      return cudaErrorInvalidValue;
+    }
+  }
+
   void run(const CudaProduct& p) {
     if (p.m == 0 || p.n == 0) return;
     if (p.k == 0) {  // of logits from no features, which start from zero
@@ -60,6 +82,7 @@ class Products {
   }
 
   Call& call_;
+  float* lse_;
   std::exception_ptr failure_;
 };
 
@@ -96,11 +119,13 @@ struct Problem {
         loss.per_row() ? result.view().as<float>() : call.workspace_of<float>(loss.rows());
     args.gradient_dtype = args.dtype, args.grad_scale = 1.0f;
     args.mean = loss.mean();
-    // At most 64 MiB of logits, and rows enough to keep the products busy.
+    // At most 64 MiB of logits, and rows enough to keep the products busy; in sixteens, so that the
+    // losses of every chunk start on a multiple of 16 bytes.
     constexpr int64_t kLogits = int64_t{64} << 18, kLeastRows = 256;
     args.logits_row_stride = (args.n + 7) / 8 * 8;
     args.chunk_rows = std::clamp<int64_t>(kLogits / std::max<int64_t>(args.logits_row_stride, 1),
                                           kLeastRows, std::max<int64_t>(args.rows, kLeastRows));
+    if (args.chunk_rows < args.rows) args.chunk_rows = args.chunk_rows / 16 * 16;
     args.chunk_rows = std::max<int64_t>(1, std::min(args.chunk_rows, args.rows));
     args.logits = call.workspace_of<float>(args.chunk_rows * args.logits_row_stride);
     args.scales = call.workspace_of<float>(3);
@@ -127,14 +152,14 @@ struct Problem {
   }
 
   void run() {
-    Products products(call);
+    Callbacks callbacks(call, args.chunk_rows);
     cudaError_t error;
     {
       const py::gil_scoped_release release;
-      error = pyllm_cuda_linear_cross_entropy(&args, &Products::multiply_one, &products,
-                                              call.stream().handle());
+      error = pyllm_cuda_linear_cross_entropy(&args, &Callbacks::multiply_one, callbacks.losses(),
+                                              &callbacks, call.stream().handle());
     }
-    products.rethrow();
+    callbacks.rethrow();
     check(error, "launching a kernel");
     if (!loss.per_row()) loss.reduce(call, args.losses, result.view().as<float>());
   }

@@ -148,7 +148,7 @@ py::object backward(Norm kind, py::handle dy_object, py::handle x_object, py::ha
     }
     args.partial = call.workspace_of<float>(2 * args.partial_rows * from.n);
   }
-  call.launch(&pyllm_cuda_norm_backward, args);
+  embedded::launch(call, &embedded::norm_backward, &pyllm_cuda_norm_backward, args);
   to.finish(call);
   call.finish();
   if (kind == Norm::rms) return py::make_tuple(dx.object(), dweight.object());

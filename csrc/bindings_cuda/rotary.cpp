@@ -1,3 +1,4 @@
+#include "bindings_cuda/embedded.h"
 #include "bindings_cuda/families.h"
 #include "bindings_cuda/launchers.h"
 #include "bindings_cuda/rows.h"
@@ -73,7 +74,7 @@ py::object rotate(const char* name, py::handle x_object, py::handle cos_object,
   }
   args.interleaved = interleaved, args.inverse = inverse;
   args.dtype = code_of(x->dtype), args.table_dtype = code_of(cos->dtype);
-  call.launch(&pyllm_cuda_rotary, args);
+  embedded::launch(call, &embedded::rotary, &pyllm_cuda_rotary, args);
   if (!direct) call.copy(whole, y.view());
   call.finish();
   return y.object();

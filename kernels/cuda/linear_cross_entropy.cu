@@ -20,10 +20,11 @@ unsigned blocks(int64_t n) {
 template <class T>
 class Chunks {
  public:
-  Chunks(const LinearCrossEntropy& a, CudaProductFunction product, void* context,
-         cudaStream_t stream)
+  Chunks(const LinearCrossEntropy& a, CudaProductFunction product, CudaLossFunction loss,
+         void* context, cudaStream_t stream)
       : a_(a),
         product_(product),
+        loss_(loss),
         context_(context),
         stream_(stream),
         // Partial sums in 16 bits would be rounded at every chunk.
@@ -62,13 +63,8 @@ class Chunks {
     const float* one = a_.scales + 2;
     multiply({hidden, a_.weight, a_.logits, one, zero, count, a_.n, a_.width, a_.hidden_row_stride,
               a_.weight_row_stride, a_.logits_row_stride, 0, 1, a_.dtype, kFloat32});
-    const dim3 grid(static_cast<unsigned>(count)), block(kLinearLossThreads);
-    if (a_.dhidden == nullptr) {
-      return check(PYLLM_LAUNCH((linear_cross_entropy_chunk<T, T, false>), grid, block, 0, stream_,
-                                a_, begin));
-    }
-    check(
-        PYLLM_LAUNCH((linear_cross_entropy_chunk<T, T, true>), grid, block, 0, stream_, a_, begin));
+    losses(begin, count);
+    if (a_.dhidden == nullptr) return;
     if (a_.dbias != nullptr) {
       constexpr int64_t kWide = sizeof(float) / sizeof(T);
       check(PYLLM_LAUNCH((linear_cross_entropy_columns<T>),
@@ -86,6 +82,18 @@ class Chunks {
               a_.dtype, wide_sums_ ? kFloat32 : a_.gradient_dtype});
   }
 
+  void losses(int64_t begin, int64_t count) {
+    if (error_ == cudaSuccess && loss_ != nullptr) {
+      const auto error = static_cast<cudaError_t>(loss_(context_, &a_, begin, count, stream_));
+      if (error != cudaErrorNotSupported) return check(error);
+    }
+    const dim3 grid(static_cast<unsigned>(count)), block(kLinearLossThreads);
+    check(a_.dhidden == nullptr ? PYLLM_LAUNCH((linear_cross_entropy_chunk<T, T, false>), grid,
+                                               block, 0, stream_, a_, begin)
+                                : PYLLM_LAUNCH((linear_cross_entropy_chunk<T, T, true>), grid,
+                                               block, 0, stream_, a_, begin));
+  }
+
   void add(const AddSums& sums) {
     if (sums.n == 0 || error_ != cudaSuccess) return;
     const dim3 grid(blocks(sums.n)), block(kLossColumnThreads);
@@ -96,6 +104,7 @@ class Chunks {
 
   const LinearCrossEntropy& a_;
   CudaProductFunction product_;
+  CudaLossFunction loss_;
   void* context_;
   cudaStream_t stream_;
   bool wide_sums_;
@@ -106,11 +115,12 @@ class Chunks {
 }  // namespace pyllm::cuda
 
 extern "C" cudaError_t pyllm_cuda_linear_cross_entropy(const LinearCrossEntropy* args,
-                                                       CudaProductFunction product, void* context,
+                                                       CudaProductFunction product,
+                                                       CudaLossFunction loss, void* context,
                                                        cudaStream_t stream) {
   using namespace pyllm::cuda;
   if (!valid(*args)) return cudaErrorInvalidValue;
   return with_type(args->dtype, [&](auto sample) -> cudaError_t {
-    return Chunks<decltype(sample)>(*args, product, context, stream).run();
+    return Chunks<decltype(sample)>(*args, product, loss, context, stream).run();
   });
 }

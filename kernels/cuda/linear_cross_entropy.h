@@ -22,6 +22,13 @@ struct CudaProduct {
 // Queues a product on a stream; returns a cudaError_t. `context` is the caller's own.
 typedef int (*CudaProductFunction)(void* context, const CudaProduct* product, void* stream);
 
+struct LinearCrossEntropy;
+// Queues other kernels for the losses of rows [begin, begin + rows), whose logits stand in the
+// workspace, and for their gradient in its place where args->dhidden is given. Returns a
+// cudaError_t; cudaErrorNotSupported leaves these rows to the kernels here.
+typedef int (*CudaLossFunction)(void* context, const LinearCrossEntropy* args, int64_t begin,
+                                int64_t rows, void* stream);
+
 // losses of hidden weight^T + bias, and, where dhidden is given, grad_scale times the gradients of
 // their sum or mean. `totals` come from pyllm_cuda_cross_entropy_totals, the loss from
 // pyllm_cuda_cross_entropy_reduce. 16-bit arrays are of `dtype`; logits are float32 whatever it is,

@@ -19,6 +19,7 @@ import triton.language as tl
 
 from pyllm.kernels.triton import arguments
 from pyllm.kernels.triton.activations import activate, slope
+from pyllm.kernels.triton.columns import column_sums
 from pyllm.kernels.triton.storage import narrow, widen
 from pyllm.kernels.triton.tuning import Tuned
 
@@ -215,7 +216,7 @@ def _backward(kind, grad, x, bias, out):
                 dy, source, bias, target, partial, cut.M, cut.n, each, dy_pitch, pitch, dx_pitch,
                 KIND=kind, BIAS=bias is not None, C=cut.C,
             )  # fmt: skip
-    return dx.result() if bias is None else (dx.result(), partial.sum(0).to(x.dtype))
+    return dx.result() if bias is None else (dx.result(), column_sums(partial, x.dtype))
 
 
 def _glu(kind, gate, up, gate_bias, up_bias, out):
@@ -264,7 +265,7 @@ def _glu_backward(kind, grad, gate, up, gate_bias, up_bias, out):
                 dy, a, u, gate_bias, up_bias, da, du, *partials, cut.M, cut.n, each, *pitches,
                 KIND=kind, GATE_BIAS=gate_bias is not None, UP_BIAS=up_bias is not None, C=cut.C,
             )  # fmt: skip
-    sums = [p.sum(0).to(gate.dtype) for p in partials if p is not None]
+    sums = [column_sums(p, gate.dtype) for p in partials if p is not None]
     return dgate.result(), dup.result(), *sums
 
 

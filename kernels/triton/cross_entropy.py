@@ -48,10 +48,11 @@ def cross_entropy_forward_kernel(
             weights += tl.sum(w, 0)
             weighted += tl.sum(tl.where(inside, w * value, 0.0), 0)
     lse = tl.where(top == -float("inf"), 0.0, top) + tl.log(total)
-    # A target out of range, possible in a captured graph alone, gives NaN and no stray access.
+    # A target out of range, where nobody looked for one, gives NaN and no stray access.
     valid = (y >= 0) & (y < n)
+    lse = tl.where(valid, lse, float("nan"))
     at = tl.where(valid, y, 0)
-    x_y = tl.where(valid, widen(tl.load(x + at)), float("nan"))
+    x_y = widen(tl.load(x + at))
     w_y = 1.0
     if WEIGHT:
         w_y = widen(tl.load(weight + at))
@@ -61,25 +62,34 @@ def cross_entropy_forward_kernel(
     loss += z_loss * w_y * lse * lse
     tl.store(loss_out + row, tl.where(counts, loss, 0.0))
     tl.store(lse_out + row, tl.where(counts, lse, 0.0))
-    tl.store(weight_out + row, tl.where(counts, w_y, 0.0))
+    if weight_out is not None:
+        tl.store(weight_out + row, tl.where(counts, w_y, 0.0))
 
 
 @triton.jit
 def cross_entropy_backward_kernel(
-    logits, targets, weight, lse_in, grad, dlogits, n, pitch, dpitch, grad_step, weights,
-    ignore_index, smoothing, z_loss, WEIGHT: tl.constexpr, SMOOTH: tl.constexpr, N: tl.constexpr,
+    logits, targets, weight, lse_in, grad, totals, dlogits, n, pitch, dpitch, grad_step, mean,
+    scale, ignore_index, smoothing, z_loss, WEIGHT: tl.constexpr, SMOOTH: tl.constexpr,
+    N: tl.constexpr,
 ):  # fmt: skip
+    """dlogits may be logits, or lie in the first half of each row of it, in 16 bits."""
     row = tl.program_id(0).to(tl.int64)
     y = tl.load(targets + row).to(tl.int64)
     counts = y != ignore_index
-    lse, g = tl.load(lse_in + row), tl.load(grad + row * grad_step)
+    valid = (y >= 0) & (y < n)
+    lse, g = tl.where(valid, tl.load(lse_in + row), float("nan")), scale
+    if grad is not None:
+        g *= tl.load(grad + row * grad_step)
+    if mean:
+        total = tl.load(totals)
+        g = tl.where(total == 0, 0.0, g / total)
     w_y = 1.0
     if WEIGHT:
-        w_y = widen(tl.load(weight + tl.where((y >= 0) & (y < n), y, 0)))
+        w_y = widen(tl.load(weight + tl.where(valid, y, 0)))
     hit = (1 - smoothing) * w_y
     slope = hit + 2 * z_loss * w_y * lse
     if SMOOTH:
-        slope += smoothing / n * tl.load(weights)
+        slope += smoothing / n * tl.load(totals + 1)
     needed = tl.where(counts, n, 0)  # an ignored row is not read
     for start in range(0, n, N):
         c = start + tl.arange(0, N)
@@ -92,6 +102,8 @@ def cross_entropy_backward_kernel(
                 w = widen(tl.load(weight + c, mask=inside, other=0))
             d -= smoothing / n * w
         d = tl.where(counts, (d - tl.where(c == y, hit, 0.0)) * g, 0.0)
+        if dlogits.dtype.element_ty.primitive_bitwidth < logits.dtype.element_ty.primitive_bitwidth:
+            tl.debug_barrier()  # this tile is written where all of it has been read
         at = dlogits + row * dpitch + c
         tl.store(at, narrow(d, dlogits.dtype.element_ty), mask=inside)
 
@@ -154,12 +166,19 @@ class Loss:
         each = self.weight.float()[self.targets.clamp(0, max(self.classes - 1, 0)).long()]
         return torch.where(counts, each, 0.0).sum()
 
-    def share(self):
+    def totals(self):
+        """(2,) on the device: the weights of the targets that count, and of all classes."""
+        if self.weight is None:
+            all_classes = torch.full((), float(self.classes), device=self.targets.device)
+        else:
+            all_classes = self.weight.float().sum()
+        return torch.stack((self.total_weight(), all_classes))
+
+    def share(self, totals):
         """What the reduction multiplies the gradient of a row by; 0 where no row counts."""
         if self.reduction != "mean":
             return torch.ones((), device=self.targets.device)
-        total = self.total_weight()
-        return torch.where(total == 0, 0.0, 1 / total)
+        return torch.where(totals[0] == 0, 0.0, 1 / totals[0])
 
     def reduce(self, losses, weights):
         if self.reduction == "none":
@@ -179,23 +198,23 @@ class Loss:
                     **self.options,
                 )  # fmt: skip
 
-    def backward(self, logits, rows, lse, grad, dlogits):
-        """dlogits of a slice of the rows; grad has one element, or one a row of all."""
+    def backward(self, logits, rows, lse, totals, dlogits, grad=None, scale=1.0, mean=False):
+        """dlogits of a slice of the rows.
+
+        Args:
+            totals: as the method of that name has them.
+            grad: of the loss, one element, or one a row of all; default 1.
+            scale: a number that multiplies it.
+            mean: divide by the weights of the targets.
+        """
         if dlogits.numel():
-            weights = None
-            if self.options["SMOOTH"]:
-                weights = (
-                    torch.full((), float(self.classes), device=logits.device)
-                    if self.weight is None
-                    else self.weight.float().sum()
-                )
-            each = grad.numel() > 1
-            grad = grad[rows] if each else grad
+            each = grad is not None and grad.numel() > 1
             with torch.cuda.device_of(logits):
                 BACKWARD[(logits.shape[0],)](
-                    logits, self.targets[rows], self.weight, lse[rows], grad, dlogits,
-                    self.classes, logits.stride(0), dlogits.stride(0), int(each), weights,
-                    self.ignore_index, self.smoothing, self.z_loss, **self.options,
+                    logits, self.targets[rows], self.weight, lse[rows],
+                    grad[rows] if each else grad, totals, dlogits, self.classes, logits.stride(0),
+                    dlogits.stride(0), int(each), int(mean), scale, self.ignore_index,
+                    self.smoothing, self.z_loss, **self.options,
                 )  # fmt: skip
 
 
@@ -220,10 +239,10 @@ def cross_entropy(
 
 
 def _gradient(grad, loss, like):
-    """The gradient of the loss as float32 on the device: one element, or one a row."""
+    """The gradient of the loss: float32 on the device, one element or one a row; or a number."""
     if not isinstance(grad, torch.Tensor):
         try:
-            return torch.full((), float(grad), device=like.device)
+            return {"scale": float(grad)}
         except (TypeError, ValueError):
             raise TypeError(
                 f"grad: expected a number or an array, got {type(grad).__name__}"
@@ -233,7 +252,7 @@ def _gradient(grad, loss, like):
         arguments.beside(grad, "grad", like, (grad.dtype,), loss.shape)
     elif grad.numel() != 1:
         raise ValueError(f"grad: expected a single element, got shape {tuple(grad.shape)}")
-    return grad.reshape(-1).float().contiguous()
+    return {"grad": grad.reshape(-1).float().contiguous()}
 
 
 def cross_entropy_backward(
@@ -244,8 +263,11 @@ def cross_entropy_backward(
         targets, shape, classes, weight, logits, ignore_index, label_smoothing, z_loss, reduction
     )
     arguments.beside(lse, "lse", logits, (torch.float32,), shape)
-    gradient = _gradient(grad, loss, logits) * loss.share()
+    gradient = _gradient(grad, loss, logits)
     dlogits = arguments.Output(out, logits, {"logits": logits}, {"lse": lse})
     flat = dlogits.data.view(math.prod(shape), classes)
-    loss.backward(arguments.rows(logits), slice(None), lse.reshape(-1).contiguous(), gradient, flat)
+    loss.backward(
+        arguments.rows(logits), slice(None), lse.reshape(-1).contiguous(), loss.totals(), flat,
+        mean=loss.reduction == "mean", **gradient,
+    )  # fmt: skip
     return dlogits.result()

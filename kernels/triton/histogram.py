@@ -29,11 +29,12 @@ def histogram_kernel(
     row = at
     if ROWS:
         row = tl.load(rows + at, mask=inside, other=0).to(tl.int64)
+        inside = inside & (row >= 0) & (row < samples)  # where nobody looked for one out of range
     b = tl.load(bins + feature * samples + row, mask=inside, other=0).to(tl.int64)
     gradient = tl.load(gradients + 2 * row, mask=inside, other=0).to(tl.int64)
     hessian = tl.load(gradients + 2 * row + 1, mask=inside, other=0).to(tl.int64)
     target = sums + 2 * (feature * max_bin + b)
-    inside = inside & (b < max_bin)
+    inside = inside & (b >= 0) & (b < max_bin)
     tl.atomic_add(target, gradient, mask=inside, sem="relaxed")
     tl.atomic_add(target + 1, hessian, mask=inside, sem="relaxed")
 

@@ -114,10 +114,10 @@ def linear_cross_entropy_forward_backward(
     dweight = _Gradient(dweight_out, weight, "dweight_out", accumulate, inputs)
     dbias = bias if bias is None else _Gradient(dbias_out, bias, "dbias_out", accumulate, inputs)
     flat = dhidden.data.view(problem.hidden.shape)
-    one = torch.ones((), device=hidden.device)
-    scale = grad_scale * problem.loss.share()
+    totals = problem.loss.totals()
+    scale = grad_scale * problem.loss.share(totals)
     for rows, logits in problem.chunks():
-        problem.loss.backward(logits, rows, problem.lse, one, logits)
+        problem.loss.backward(logits, rows, problem.lse, totals, logits)
         flat[rows] = (_product(logits, weight) * scale).to(hidden.dtype)
         dweight.sum += _product(logits.T, problem.hidden[rows])
         if dbias is not None:

@@ -21,6 +21,7 @@ import triton
 import triton.language as tl
 
 from pyllm.kernels.triton import arguments
+from pyllm.kernels.triton.columns import column_sums
 from pyllm.kernels.triton.storage import narrow, widen
 from pyllm.kernels.triton.tuning import Tuned, warps
 
@@ -281,8 +282,8 @@ def _backward(layer, grad, x, weight, mean, rstd, grad_sum, out):
                 BACKWARD_LONG[(M,)](dy, flat, weight, mean, rstd, more, dx.data, n, **kinds, N=TILE)
     if weight is None:
         return dx.result(), None, None
-    dweight, dbias = partial.sum(1).to(given.dtype)
-    return dx.result(), dweight, dbias if layer else None
+    dweight = column_sums(partial[0], given.dtype)
+    return dx.result(), dweight, column_sums(partial[1], given.dtype) if layer else None
 
 
 def layer_norm(x, weight, bias, residual, eps, out, return_stats):

@@ -23,7 +23,7 @@ def _turn(a, b, cos, sin, dtype: tl.constexpr):
 
 @triton.jit
 def rotary_kernel(
-    x, cos, sin, positions, y, seq, heads, dim, half, direction,
+    x, cos, sin, positions, y, seq, heads, dim, half, length, direction,
     x_batch, x_seq, x_head, y_batch, y_seq, y_head, positions_batch, positions_seq,
     POSITIONS: tl.constexpr, INTERLEAVED: tl.constexpr, REST: tl.constexpr,
     HEADS: tl.constexpr, HALF: tl.constexpr,
@@ -33,10 +33,13 @@ def rotary_kernel(
     position = t
     if POSITIONS:
         position = tl.load(positions + b * positions_batch + t * positions_seq).to(tl.int64)
+    # A position out of range, where nobody looked for one, gives NaN and no stray access.
+    valid = (position >= 0) & (position < length)
     i = tl.arange(0, HALF)
     pair = i < half
-    c = widen(tl.load(cos + position * half + i, mask=pair, other=0))[None, :]
-    s = widen(tl.load(sin + position * half + i, mask=pair, other=0))[None, :] * direction
+    entry, known = position * half + i, i < tl.where(valid, half, 0)
+    c = tl.where(known, widen(tl.load(cos + entry, mask=known, other=0)), float("nan"))[None, :]
+    s = widen(tl.load(sin + entry, mask=known, other=0))[None, :] * direction
     for start in range(0, heads, HEADS):
         head = start + tl.arange(0, HEADS).to(tl.int64)
         present = head[:, None] < heads
@@ -103,7 +106,7 @@ def _apply(name, x, cos, sin, positions, interleaved, out, direction):
         with torch.cuda.device_of(x):
             KERNEL[(batch * seq,)](
                 source, cos.contiguous(), sin.contiguous(), positions, target,
-                seq, heads, dim, half, direction,
+                seq, heads, dim, half, length, direction,
                 *source.stride()[:3], *target.stride()[:3], *position_strides,
                 POSITIONS=positions is not None, INTERLEAVED=interleaved, REST=64,
                 HEADS=min(triton.next_power_of_2(heads), max(1024 // pairs, 1)), HALF=pairs,

@@ -53,7 +53,7 @@ class Specialisation:
     floats: tuple = ()
     unused: tuple = ()
     ones: tuple = ()
-    any_integer: tuple = ("each", "seq", "heads")
+    any_integer: tuple = ("each", "seq", "heads", "length")
 
     @property
     def name(self):
@@ -173,10 +173,10 @@ def _rotary(storage):
 def _cross_entropy(storage):
     pointers = dict.fromkeys(("logits", "dlogits", "weight"), "storage") | {"targets": "i64"}
     pointers |= dict.fromkeys(
-        ("loss_out", "lse_out", "weight_out", "lse_in", "grad", "weights"), "fp32"
+        ("loss_out", "lse_out", "weight_out", "lse_in", "grad", "totals"), "fp32"
     )
     options = {"WEIGHT": False, "SMOOTH": True, "N": 4096}
-    common = {"floats": ("smoothing", "z_loss")}
+    common = {"floats": ("smoothing", "z_loss", "scale"), "any_integer": ("mean", "ignore_index")}
     yield Specialisation("cross_entropy", CROSS_ENTROPY_FORWARD, pointers, storage, options,
                          unused=("weight",), **common)  # fmt: skip
     yield Specialisation("cross_entropy", CROSS_ENTROPY_BACKWARD, pointers, storage, options,

@@ -88,5 +88,5 @@ def attention_backward(
 
 DELTA_ARGUMENTS = (
     "grad", "delta", "q_starts", "grad_batch", "grad_row", "grad_head", "lse_batch", "lse_head",
-    "Tq", "heads", "value_width",
+    "Tq", "heads", "value_width", "drop_rows",
 )  # fmt: skip

@@ -35,13 +35,13 @@ from pyllm.kernels.triton.tuning import Tuned
 @triton.jit
 def attention_delta_kernel(
     grad, out, delta, q_starts, grad_batch, grad_row, grad_head, out_batch, out_row, out_head,
-    lse_batch, lse_head, Tq, heads, value_width,
+    lse_batch, lse_head, Tq, heads, value_width, drop_rows,
     PACKED: tl.constexpr, DV: tl.constexpr, M: tl.constexpr,
 ):  # fmt: skip
     tiles = tl.cdiv(Tq, M)
     m = tl.program_id(0) % tiles * M
     b, h = tl.program_id(0) // tiles // heads, tl.program_id(0) // tiles % heads
-    first, length = sequence(q_starts, b, Tq, PACKED)
+    first, length = sequence(q_starts, b, Tq, drop_rows, PACKED)
     grad += offset(b, first, h, grad_batch, grad_row, grad_head, PACKED)
     out += offset(b, first, h, out_batch, out_row, out_head, PACKED)
     d = tl.arange(0, DV)
@@ -70,8 +70,8 @@ def attention_dkdv_kernel(
     n = tl.program_id(0) % tiles * N
     kv_heads = heads // group
     b, kv_head = tl.program_id(0) // tiles // kv_heads, tl.program_id(0) // tiles % kv_heads
-    q_first, Tq = sequence(q_starts, b, Tq, PACKED)
-    k_first, Tk = sequence(k_starts, b, Tk, PACKED)
+    q_first, Tq = sequence(q_starts, b, Tq, drop_rows, PACKED)
+    k_first, Tk = sequence(k_starts, b, Tk, drop_columns, PACKED)
     if n >= Tk:
         return
     k += offset(b, k_first, kv_head, k_batch, k_row, k_head, PACKED)
@@ -165,8 +165,8 @@ def attention_dq_kernel(
     tiles = tl.cdiv(Tq, M)
     m = (tiles - 1 - tl.program_id(0) % tiles) * M
     b, h = tl.program_id(0) // tiles // heads, tl.program_id(0) // tiles % heads
-    q_first, Tq = sequence(q_starts, b, Tq, PACKED)
-    k_first, Tk = sequence(k_starts, b, Tk, PACKED)
+    q_first, Tq = sequence(q_starts, b, Tq, drop_rows, PACKED)
+    k_first, Tk = sequence(k_starts, b, Tk, drop_columns, PACKED)
     if m >= Tq:
         return
     k += offset(b, k_first, h // group, k_batch, k_row, k_head, PACKED)

@@ -56,8 +56,8 @@ def attention_dbias_kernel(
     for shared in range((batch if BATCH_SHARED else 1) * shared_h):
         b = shared // shared_h if BATCH_SHARED else own_b
         h = own_h + shared % shared_h
-        q_first, rows_q = sequence(q_starts, b, Tq, PACKED)
-        k_first, rows_k = sequence(k_starts, b, Tk, PACKED)
+        q_first, rows_q = sequence(q_starts, b, Tq, drop_rows, PACKED)
+        k_first, rows_k = sequence(k_starts, b, Tk, drop_columns, PACKED)
         query = load_rows(
             q + offset(b, q_first, h, q_batch, q_row, q_head, PACKED),
             m,

@@ -72,8 +72,8 @@ def attention_forward_kernel(
     tiles = tl.cdiv(Tq, M)
     m = (tiles - 1 - tl.program_id(0) % tiles) * M
     b, h = tl.program_id(0) // tiles // heads, tl.program_id(0) // tiles % heads
-    q_first, Tq = sequence(q_starts, b, Tq, PACKED)
-    k_first, Tk = sequence(k_starts, b, Tk, PACKED)
+    q_first, Tq = sequence(q_starts, b, Tq, drop_rows, PACKED)
+    k_first, Tk = sequence(k_starts, b, Tk, drop_columns, PACKED)
     if m >= Tq:
         return
     q += offset(b, q_first, h, q_batch, q_row, q_head, PACKED)

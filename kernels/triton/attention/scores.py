@@ -24,11 +24,16 @@ def tanh(x):
 
 
 @triton.jit
-def sequence(starts, b, length, PACKED: tl.constexpr):
-    """First row and length of a sequence; rows of a batch that is not packed count from 0 each."""
+def sequence(starts, b, length, rows, PACKED: tl.constexpr):
+    """First row and length of a sequence; rows of a batch that is not packed count from 0 each.
+
+    Offsets are clamped to the rows there are: where nobody checked them, wrong ones give wrong
+    results and no stray access.
+    """
     if PACKED:
-        first = tl.load(starts + b)
-        return first, tl.load(starts + b + 1) - first
+        first = tl.minimum(tl.maximum(tl.load(starts + b), 0), rows)
+        end = tl.minimum(tl.maximum(tl.load(starts + b + 1), first), rows)
+        return first, tl.minimum(end - first, length)
     else:
         return 0, length
 

@@ -17,4 +17,5 @@ using cudaStream_t = void*;
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
 constexpr cudaError_t cudaErrorInvalidValue = 1;
+constexpr cudaError_t cudaErrorNotSupported = 801;
 constexpr cudaError_t cudaErrorInvalidConfiguration = 9;

@@ -2,7 +2,8 @@
 #include "launch.cuh"
 
 extern "C" cudaError_t pyllm_cuda_linear_cross_entropy(const LinearCrossEntropy*,
-                                                       CudaProductFunction, void*, cudaStream_t);
+                                                       CudaProductFunction, CudaLossFunction, void*,
+                                                       cudaStream_t);
 
 namespace {
 
@@ -45,5 +46,5 @@ int host_product(void*, const CudaProduct* product, void*) {
 
 extern "C" cudaError_t host_linear_cross_entropy(const LinearCrossEntropy* args,
                                                  cudaStream_t stream) {
-  return pyllm_cuda_linear_cross_entropy(args, host_product, nullptr, stream);
+  return pyllm_cuda_linear_cross_entropy(args, host_product, nullptr, nullptr, stream);
 }

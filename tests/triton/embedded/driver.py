@@ -18,8 +18,13 @@ from tests.cuda.emulator.build import BUILD, build_driver, build_triton_table
 from tests.cuda.emulator.module import emulated_module
 from tests.triton.ahead_of_time.cubins import parameters
 
-FORMATS = {"pointer": "<Q", "int32": "<i", "int64": "<q", "float32": "<f"}
-TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+FORMATS = {
+    "pointer": "<Q", "int32": "<i", "int64": "<q", "uint32": "<I", "uint64": "<Q", "float32": "<f",
+}  # fmt: skip
+TYPES = {
+    "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "i32": torch.int32,
+    "i64": torch.int64, "u8": torch.uint8, "i16": torch.int16, "i1": torch.bool,
+}  # fmt: skip
 RAISED = 719  # what a launch gives whose callback raised
 
 
@@ -97,6 +102,10 @@ class Driver:
         """Have calls of this name fail from now on."""
         self.library.emu_driver_fail(function.encode(), status)
 
+    def next_context(self):
+        """From now on another context is current, in which nothing is loaded yet."""
+        self.library.emu_driver_next_context()
+
     def log(self):
         return self.library.emu_driver_log().decode().splitlines()
 
@@ -144,10 +153,10 @@ def _interpret(launched):
     for p in entry["parameters"]:
         name, kind = p["name"], p["kind"]
         if kind == "pointer":
-            # The first element stands for the array: the interpreter goes by addresses.
-            dtype = TYPES[p["text"]]
-            first = (ctypes.c_char * dtype.itemsize).from_address(launched.values[name])
-            arguments[name] = torch.frombuffer(first, dtype=dtype)
+            # The first bytes stand for the array: the interpreter goes by addresses. As many of
+            # each, since two arrays may lie at one address in different types.
+            first = (ctypes.c_char * 8).from_address(launched.values[name])
+            arguments[name] = torch.frombuffer(first, dtype=TYPES[p["text"]])
         elif kind in FORMATS:
             arguments[name] = launched.values[name]
         else:

@@ -135,9 +135,109 @@ def test_errors_of_the_driver(driver, function):
     assert len(driver.launched) == 1
 
 
+def halves(*shape, dtype=np.float16):
+    return cuda.to_device(np.random.default_rng(0).normal(size=shape).astype(dtype))
+
+
 def test_shared_memory_beyond_48_kib_is_asked_for(driver):
-    large = [e for e, _, images in table() if images[90][0]["shared"] > 48 << 10]
-    assert large == []  # a kernel that needs it belongs into this test
+    driver.next_context()
+    q, kv = halves(1, 40, 4, 128), halves(1, 60, 2, 128)
+    ops.attention(q, kv, kv, causal=True)
+    (launch,) = driver.launched
+    assert launch.shared > 48 << 10
+    assert driver.log() == ["load", "function attention_forward_kernel",
+                            f"shared attention_forward_kernel {launch.shared}"]  # fmt: skip
+
+
+def test_attention_by_its_options(driver):
+    q, kv = halves(3, 300, 4, 64), halves(3, 500, 2, 64)
+    ops.attention(q, kv, kv, window=(7, None))
+    (launch,) = driver.launched
+    constants = {p["name"]: p["value"] for p in table()[launch.number][0]["parameters"]
+                 if p["kind"] == "constant"}  # fmt: skip
+    assert launch.grid == (3 * 4 * -(-300 // constants["M"]), 1, 1)
+    assert (constants["D"], constants["LEFT"], constants["RIGHT"]) == (64, 1, 1)
+    expected = {"Tq": 300, "Tk": 500, "heads": 4, "group": 2, "left": 7, "right": 2**30,
+                "q_batch": 300 * 256, "q_row": 256, "q_head": 64, "k_row": 128, "scale": 0.125,
+                "lse_batch": 4 * 300, "lse_head": 300}  # fmt: skip
+    assert {name: launch.values[name] for name in expected} == expected
+
+
+def loss_arrays(**options):
+    arrays = device(4, 32), device(48, 32), cuda.to_device(np.array([0, 1, 2, 3]))
+    return arrays, {name: cuda.to_device(a) for name, a in options.items()}
+
+
+def linear_loss(**options):
+    arrays, options = loss_arrays(**options)
+    return ops.linear_cross_entropy_forward_backward(*arrays, **options)
+
+
+ONES = np.ones(48, np.float32)
+LEFT_TO_CUDA = {
+    "a weight of another type": lambda: ops.rms_norm(halves(2, 512), device(512)),
+    "a gradient without a weight": lambda: ops.rms_norm_backward(
+        device(2, 512), device(2, 512), None, device(2)
+    ),
+    "biases of a gated unit": lambda: ops.swiglu(
+        device(2, 48), device(2, 48), gate_bias=device(48)
+    ),
+    "class weights": lambda: linear_loss(class_weight=ONES),
+    "a bias of the logits": lambda: linear_loss(bias=ONES),
+    "positions in 32 bits": lambda: ops.rotary(
+        device(1, 3, 2, 64), device(9, 32), device(9, 32),
+        positions=cuda.to_device(np.array([0, 1, 2], np.int32)),
+    ),
+    "wide heads of rotary": lambda: ops.rotary(
+        device(1, 3, 2, 256), device(9, 128), device(9, 128)
+    ),
+    "attention in float32": lambda: ops.attention(*[device(1, 16, 2, 64)] * 3),
+    "other head sizes": lambda: ops.attention(*[halves(1, 16, 2, 96)] * 3),
+    "slopes": lambda: ops.attention(
+        *[halves(1, 16, 2, 64)] * 3, alibi_slopes=cuda.to_device(np.ones(2, np.float32))
+    ),
+    "a bias of the scores": lambda: ops.attention(
+        *[halves(1, 16, 2, 64)] * 3, bias=halves(16, 16)
+    ),
+    "dropout and a cap together": lambda: ops.attention(
+        *[halves(1, 16, 2, 64)] * 3, softcap=2.0, dropout_p=0.5, seed=1
+    ),
+    "dropout of rows that are no fours": lambda: ops.attention(
+        *[halves(1, 18, 2, 64)] * 3, dropout_p=0.5, seed=1
+    ),
+    "offsets in 64 bits": lambda: ops.attention(
+        *[halves(16, 2, 64)] * 3, cu_seqlens_q=cuda.to_device(np.array([0, 7, 16]))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", LEFT_TO_CUDA.values(), ids=LEFT_TO_CUDA)
+def test_options_without_an_embedded_kernel_are_the_cuda_kernels(driver, call):
+    def numbers(result):
+        return [r.numpy() for r in result if r is not None] if isinstance(result, tuple) else (
+            result.numpy()
+        )  # fmt: skip
+
+    with ops.use_backend("auto"):
+        expected = numbers(call())
+    for got, wanted in zip(numbers(call()), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert driver.launched == []
+
+
+def test_an_error_between_the_products_of_linear_cross_entropy(driver):
+    (hidden, weight, targets), _ = loss_arrays()
+    runtime = Runtime()
+    gc.collect()
+    memory = runtime.in_use
+    driver.fail("cuLaunchKernel", 500)
+    with pytest.raises(RuntimeError, match=r"CUDA driver: launching cross_entropy_forward_kernel"):
+        ops.linear_cross_entropy_forward_backward(hidden, weight, targets)
+    gc.collect()
+    assert runtime.in_use == memory
+    driver.fail("", 0)
+    ops.linear_cross_entropy_forward_backward(hidden, weight, targets)
+    assert len(driver.launched) == 2
 
 
 def test_says_so_where_there_is_no_driver(driver):

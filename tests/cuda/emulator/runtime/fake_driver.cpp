@@ -26,7 +26,9 @@ struct Geometry {
 using OnLaunch = Status (*)(const void* image, const char* function, const Geometry*, void* stream,
                             void** parameters);
 
-int major = 9, minor = 0, shared_bytes = 232448, context;
+int major = 9, minor = 0, shared_bytes = 232448;
+char contexts[64];
+int context = 0;
 std::string failing, events;
 Status failure = kSuccess;
 std::set<Module*> modules;
@@ -45,7 +47,7 @@ Status cuGetErrorString(Status status, const char** words) {
   return kSuccess;
 }
 Status cuCtxGetCurrent(void** current) {
-  *current = &context;
+  *current = contexts + context % 64;
   return kSuccess;
 }
 Status cuCtxGetDevice(int* device) {
@@ -111,6 +113,10 @@ Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
 
 void emu_driver_set_device(int capability_major, int capability_minor, int bytes) {
   major = capability_major, minor = capability_minor, shared_bytes = bytes;
+}
+// From now on another context is current, in which nothing is loaded yet.
+void emu_driver_next_context() {
+  ++context;
 }
 // Calls of this name return `status` from now on; "" for none.
 void emu_driver_fail(const char* function, Status status) {
