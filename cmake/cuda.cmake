@@ -3,8 +3,6 @@
 
 set(PYLLM_CUDA AUTO CACHE STRING "Build pyllm._cuda: AUTO (where nvcc is found), ON or OFF")
 set_property(CACHE PYLLM_CUDA PROPERTY STRINGS AUTO ON OFF)
-# Machine code for A100 and H100, and PTX that the driver compiles for what comes after.
-set(PYLLM_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "Targets of pyllm._cuda")
 
 option(PYLLM_TRITON_AOT "Compile Triton kernels into pyllm._cuda; needs triton while building" OFF)
 
@@ -18,6 +16,13 @@ if(PYLLM_CUDA)
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     endif()
     find_package(CUDAToolkit REQUIRED)
+    # Machine code for A100 and H100, and PTX that the driver compiles for others: for what comes
+    # after H100, and for the newest generation, where nvcc knows it.
+    set(architectures 80-real 90-real 90-virtual)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+      list(APPEND architectures 120-virtual)
+    endif()
+    set(PYLLM_CUDA_ARCHITECTURES "${architectures}" CACHE STRING "Targets of pyllm._cuda")
   elseif(NOT PYLLM_CUDA STREQUAL "AUTO")
     message(FATAL_ERROR "PYLLM_CUDA=${PYLLM_CUDA}, but nvcc was not found. Put it on PATH, or set "
                         "CUDACXX to it; PYLLM_CUDA=AUTO builds without.")

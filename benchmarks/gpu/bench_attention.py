@@ -1,12 +1,15 @@
-"""attention against torch's scaled_dot_product_attention, FlashAttention where it has it."""
+"""attention against torch's scaled_dot_product_attention, and against FlashAttention's own package
+and our Triton kernels where they are installed."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 
 from pyllm import ops
 from pyllm.bench import Case, cases
+from pyllm.bench.device import by_triton
 
 BATCH, HEADS = 8, 16
 
@@ -21,10 +24,16 @@ def inputs(length, dim):
 def forward(length, dim):
     q, k, v, _ = inputs(length, dim)
     by_head = [x.transpose(1, 2) for x in (q, k, v)]
-    return {
+    sides = {
         "pyllm": lambda: ops.attention(q, k, v, causal=True),
         "torch SDPA": lambda: F.scaled_dot_product_attention(*by_head, is_causal=True),
     }
+    sides |= by_triton(sides["pyllm"])
+    if find_spec("flash_attn"):
+        from flash_attn import flash_attn_func
+
+        sides["FlashAttention"] = lambda: flash_attn_func(q, k, v, causal=True)
+    return sides
 
 
 def forward_backward(length, dim):
@@ -40,7 +49,15 @@ def forward_backward(length, dim):
         out = F.scaled_dot_product_attention(*leaves, is_causal=True)
         return torch.autograd.grad(out, leaves, by_head)
 
-    return {"pyllm": ours, "torch SDPA": theirs}
+    sides = {"pyllm": ours, "torch SDPA": theirs, **by_triton(ours)}
+    if find_spec("flash_attn"):
+        from flash_attn import flash_attn_func
+
+        rows = [x.clone().requires_grad_() for x in (q, k, v)]
+        sides["FlashAttention"] = lambda: torch.autograd.grad(
+            flash_attn_func(*rows, causal=True), rows, grad
+        )
+    return sides
 
 
 @cases("gpu")

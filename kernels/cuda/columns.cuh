@@ -23,7 +23,8 @@ __global__ void __launch_bounds__(kColumnThreads) column_sums(ColumnSums a) {
   PYLLM_SHARED(float, parts, kColumnThreads);
   const int lane = threadIdx.x % dev::kWarpSize, warp = threadIdx.x / dev::kWarpSize;
   const int64_t column = int64_t{blockIdx.x} * dev::kWarpSize + lane;
-  const float* partial = a.partial[blockIdx.y];
+  // An index that is known only here would put the arrays of `a` into local memory.
+  const float* partial = blockIdx.y == 0 ? a.partial[0] : a.partial[1];
   float sum = 0.0f;
   if (column < a.n) {
     for (int64_t row = warp; row < a.rows; row += kWarps) {
@@ -34,7 +35,8 @@ __global__ void __launch_bounds__(kColumnThreads) column_sums(ColumnSums a) {
   __syncthreads();
   if (warp > 0 || column >= a.n) return;
   for (int w = 1; w < kWarps; ++w) sum += dev::lds(parts + (w * dev::kWarpSize + lane));
-  dev::stg(static_cast<T*>(a.totals[blockIdx.y]) + column, dev::from_float<T>(sum));
+  void* totals = blockIdx.y == 0 ? a.totals[0] : a.totals[1];
+  dev::stg(static_cast<T*>(totals) + column, dev::from_float<T>(sum));
 }
 
 // The first `count` arrays of `a`.

@@ -167,21 +167,64 @@ class Shared {
   T* p_;
 };
 
+// A Vec moves in one instruction, as these words. Left to itself the compiler splits some into
+// their elements; stores even where it is given words, hence the PTX.
+template <class T, int N>
+struct Vec;
+template <class T>
+constexpr bool kMovesInWords = false;
+template <class T, int N>
+constexpr bool kMovesInWords<Vec<T, N>> = N > 1 && sizeof(T) * N % sizeof(uint32_t) == 0;
+template <int kWords>
+using Words = std::conditional_t<kWords == 4, uint4, std::conditional_t<kWords == 2, uint2, uint1>>;
+
+template <class T>
+PYLLM_DEVICE T load(const T* p) {
+  if constexpr (kMovesInWords<T>) {
+    const auto words = *reinterpret_cast<const Words<sizeof(T) / sizeof(uint32_t)>*>(p);
+    T value;
+    memcpy(&value, &words, sizeof value);
+    return value;
+  } else {
+    return *p;
+  }
+}
 template <class T>
 PYLLM_DEVICE T ldg(const T* p) {
-  return *p;
+  return load(p);
 }
 template <class T>
 PYLLM_DEVICE void stg(T* p, std::common_type_t<T> value) {
-  *p = value;
+  if constexpr (kMovesInWords<T>) {
+    uint32_t w[sizeof(T) / sizeof(uint32_t)];
+    memcpy(w, &value, sizeof value);
+    const size_t at = __cvta_generic_to_global(p);
+    if constexpr (sizeof w == 16) {
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"l"(at), "r"(w[0]), "r"(w[1]),
+                   "r"(w[2]), "r"(w[3])
+                   : "memory");
+    } else if constexpr (sizeof w == 8) {
+      asm volatile("st.global.v2.b32 [%0], {%1, %2};\n" ::"l"(at), "r"(w[0]), "r"(w[1]) : "memory");
+    } else {
+      asm volatile("st.global.b32 [%0], %1;\n" ::"l"(at), "r"(w[0]) : "memory");
+    }
+  } else {
+    *p = value;
+  }
 }
 template <class T>
 PYLLM_DEVICE T lds(const Shared<T>& p) {
-  return *p.get();
+  return load(p.get());
 }
 template <class T>
 PYLLM_DEVICE void sts(const Shared<T>& p, std::common_type_t<T> value) {
-  *p.get() = value;
+  if constexpr (kMovesInWords<T>) {
+    Words<sizeof(T) / sizeof(uint32_t)> words;
+    memcpy(&words, &value, sizeof value);
+    *reinterpret_cast<decltype(words)*>(p.get()) = words;
+  } else {
+    *p.get() = value;
+  }
 }
 template <class T>
 PYLLM_DEVICE T atomic_add(T* p, std::common_type_t<T> value) {

@@ -109,7 +109,8 @@ __global__ void __launch_bounds__(kLossColumnThreads)
 
 // alpha, and the two values of beta, for the products back. Where no target counts, gradients are
 // 0.
-__global__ void linear_cross_entropy_scales(LinearCrossEntropy a) {
+__global__ void __launch_bounds__(dev::kWarpSize)
+    linear_cross_entropy_scales(LinearCrossEntropy a) {
   if (threadIdx.x > 0) return;
   const float total = a.mean ? dev::ldg(a.totals) : 1.0f;
   dev::stg(a.scales, total == 0.0f ? 0.0f : a.grad_scale / total);

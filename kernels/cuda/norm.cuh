@@ -53,8 +53,10 @@ PYLLM_DEVICE void store_statistics(const NormForward& a, int64_t row, float mean
   if (a.rstd != nullptr) dev::stg(a.rstd + row, rstd);
 }
 
+// Room for three blocks of 256 threads: with a thought for four the compiler spills.
 template <class T, int W, int kThreads>
-__global__ void __launch_bounds__(RowTeam<kThreads>::kBlock) norm_held(NormForward a) {
+__global__ void __launch_bounds__(RowTeam<kThreads>::kBlock, W > 1 ? 3 : 0)
+    norm_held(NormForward a) {
   using Team = RowTeam<kThreads>;
   constexpr int kVectors = kNormHeld / W;
   PYLLM_SHARED(float, scratch, Team::kScratch);

@@ -94,9 +94,15 @@ __global__ void __launch_bounds__(kSoftmaxThreads) softmax_online(SoftmaxForward
   }
 }
 
+// Blocks that registers must leave room for; 0 lets the compiler choose, which for these spills to
+// have more.
+template <int W, int kVectors>
+constexpr int kGradientBlocks = W == 8 && kVectors == 0 ? 4 : 0;
+
 // Holds kVectors vectors of dy and y a thread; with kVectors = 0 it reads them twice instead.
 template <class T, int W, int kVectors>
-__global__ void __launch_bounds__(kSoftmaxThreads) softmax_gradient(SoftmaxBackward a) {
+__global__ void __launch_bounds__(kSoftmaxThreads, kGradientBlocks<W, kVectors>)
+    softmax_gradient(SoftmaxBackward a) {
   PYLLM_SHARED(float, scratch, kSoftmaxThreads / dev::kWarpSize);
   const T* dy = static_cast<const T*>(a.dy) + blockIdx.x * a.dy_row_stride;
   const T* y = static_cast<const T*>(a.y) + blockIdx.x * a.y_row_stride;

@@ -142,8 +142,9 @@ PYLLM_DEVICE void update_quantized(const Rule& rule, const UpdateTensor<Rule::kS
   }
 }
 
+// Room for three blocks where states are quantised: with a thought for four the compiler spills.
 template <class P, class G, class Rule, bool kQuantized>
-__global__ void __launch_bounds__(kUpdateThreads) update_step(Update<Rule> a) {
+__global__ void __launch_bounds__(kUpdateThreads, kQuantized ? 3 : 0) update_step(Update<Rule> a) {
   int which = 0;
   while (a.first_chunk[which + 1] <= static_cast<int>(blockIdx.x)) ++which;
   const auto& t = a.tensors[which];

@@ -3,8 +3,10 @@
 import importlib.util
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
-from pyllm import cuda
+from pyllm import cuda, ops
 from pyllm.bench.case import Case
 from pyllm.bench.ceilings import Ceilings
 
@@ -67,3 +69,13 @@ def measure_device_ceilings() -> Ceilings:
         synchronize()
         times.append(time.perf_counter() - start)
     return DeviceCeilings(2 * n**3 / statistics.median(times))
+
+
+def by_triton(call: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+    """A side of a case: the same call through our Triton kernels, where triton is installed."""
+
+    def run() -> Any:
+        with ops.use_backend("triton"):
+            return call()
+
+    return {"pyllm, Triton": run} if importlib.util.find_spec("triton") else {}

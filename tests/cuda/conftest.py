@@ -8,6 +8,7 @@ import pytest
 
 from tests.cuda.emulator.build import compiler
 from tests.cuda.emulator.client import Emulator
+from tests.cuda.static.compiled import compile_families, cuobjdump
 
 PLANTED = Path(__file__).parent / "planted"
 
@@ -21,7 +22,9 @@ else:
         for name in ("test_bindings.py", "test_cublaslt.py"):
             MISSING[name] = "the headers of Python are not installed"
     if shutil.which("nvcc") is None:
-        MISSING["test_static.py"] = "nvcc is not installed"
+        MISSING["test_static.py"] = MISSING["test_machine_code.py"] = "nvcc is not installed"
+    elif cuobjdump() is None:
+        MISSING["test_machine_code.py"] = "cuobjdump is not installed (extra gpu-tests)"
     collect_ignore = list(MISSING)
 
 
@@ -44,3 +47,11 @@ def emulator_for():
     yield get
     for emulator in made.values():
         emulator.close()
+
+
+@pytest.fixture(scope="session")
+def compiled_families(request):
+    """All families that a test of this session asks for by its parameter, compiled side by side."""
+    wanted = [i for i in request.session.items if "compiled_families" in i.fixturenames]
+    given = [getattr(item, "callspec", None) for item in wanted]
+    compile_families({g.params["family"] for g in given if g is not None and "family" in g.params})

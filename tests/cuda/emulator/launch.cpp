@@ -201,7 +201,7 @@ cudaError_t run_grid(const std::string& kernel, dim3 grid, dim3 block_size, size
   block.size = block_size;
   kernel_body = &body;
   turns.seed(options.seed);
-  traffic::begin_kernel();
+  traffic::begin_kernel(shared_bytes);
   uint64_t number = 0;
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {

@@ -13,7 +13,7 @@ namespace {
 constexpr uintptr_t kSectorBytes = 32, kBankBytes = 4, kBanks = 32, kWavefrontBytes = 128;
 
 struct Totals {
-  uint64_t launches = 0, blocks = 0;
+  uint64_t launches = 0, blocks = 0, threads = 0, dynamic_shared = 0;
   uint64_t global_read_bytes = 0, global_write_bytes = 0, sectors = 0, ideal_sectors = 0;
   uint64_t shared_bytes = 0, wavefronts = 0, ideal_wavefronts = 0;
   uint64_t barriers = 0, mma = 0, atomics = 0;
@@ -105,8 +105,12 @@ void mma() {
   if (options.count_traffic) ++totals().mma;
 }
 
-void begin_kernel() {
-  if (options.count_traffic) ++totals().launches;
+void begin_kernel(size_t dynamic_shared) {
+  if (!options.count_traffic) return;
+  Totals& t = totals();
+  ++t.launches;
+  t.threads = std::max(t.threads, uint64_t{block.size.x} * block.size.y * block.size.z);
+  t.dynamic_shared = std::max(t.dynamic_shared, uint64_t{dynamic_shared});
 }
 
 void end_block() {
@@ -135,7 +139,9 @@ void write_json_and_reset(std::ostream& out) {
   for (size_t i = 0; i < kernels.size(); ++i) {
     const auto& [name, t] = kernels[i];
     out << (i ? "," : "") << "{\"kernel\":\"" << name << "\",\"launches\":" << t.launches
-        << ",\"blocks\":" << t.blocks << ",\"global_read_bytes\":" << t.global_read_bytes
+        << ",\"blocks\":" << t.blocks << ",\"threads\":" << t.threads
+        << ",\"dynamic_shared\":" << t.dynamic_shared
+        << ",\"global_read_bytes\":" << t.global_read_bytes
         << ",\"global_write_bytes\":" << t.global_write_bytes << ",\"sectors\":" << t.sectors
         << ",\"ideal_sectors\":" << t.ideal_sectors << ",\"shared_bytes\":" << t.shared_bytes
         << ",\"wavefronts\":" << t.wavefronts << ",\"ideal_wavefronts\":" << t.ideal_wavefronts

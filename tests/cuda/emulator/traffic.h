@@ -22,7 +22,7 @@ void atomic();
 void barrier();
 void mma();
 
-void begin_kernel();
+void begin_kernel(size_t dynamic_shared);
 void end_block();
 
 // One JSON object per kernel name, in order of first launch; then forgets them.

@@ -1,15 +1,10 @@
-// NVIDIA's occupancy calculator with the numbers of A100 and H100 in the place of a device, and the
-// dynamic shared memory of kernels that have some.
+// NVIDIA's occupancy calculator with the numbers of A100 and H100 in the place of a device.
 //
 //   occupancy 80 REGISTERS STATIC_SHARED DYNAMIC_SHARED THREADS    blocks a multiprocessor
-//   occupancy KERNEL                                               bytes of dynamic shared memory
 #include <cuda_occupancy.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-
-#include "attention_forward.cuh"
 
 namespace {
 
@@ -30,27 +25,9 @@ cudaOccDeviceProp device(int target) {
   return d;
 }
 
-template <int D>
-void print_if(const char* asked) {
-  char name[64];
-  std::snprintf(name, sizeof name, "attention_forward_%d", D);
-  if (std::strcmp(asked, name) == 0) {
-    std::printf("%zu\n", pyllm::cuda::ForwardShape<pyllm::dev::bf16_t, D>::kSharedBytes);
-    std::exit(EXIT_SUCCESS);
-  }
-}
-
 }  // namespace
 
 int main(int count, char** words) {
-  if (count == 2) {
-    print_if<32>(words[1]);
-    print_if<64>(words[1]);
-    print_if<96>(words[1]);
-    print_if<128>(words[1]);
-    print_if<256>(words[1]);
-    return EXIT_FAILURE;
-  }
   if (count != 6) return EXIT_FAILURE;
   const cudaOccDeviceProp properties = device(std::atoi(words[1]));
   cudaOccFuncAttributes function{};

@@ -7,6 +7,7 @@ ordinal, offset and, from bit 18 on, size (the tool cuobjdump prints them as EIA
 
 import struct
 
+_INFO = ".nv.info."
 _KPARAM_INFO = 0x17
 _HEADER = struct.Struct("<40xQ10xHHH")  # of sections: where, size, count, names
 _SECTION = struct.Struct("<I20xQQ24x")  # name, offset, size
@@ -14,24 +15,33 @@ _SECTION = struct.Struct("<I20xQQ24x")  # name, offset, size
 
 def parameters(image, function):
     """[(offset, size)] in the order of the kernel's signature."""
+    found = {}
+    for of, attribute, value in attributes(image):
+        if (of, attribute) == (function, _KPARAM_INFO):
+            _, ordinal, offset, packed = struct.unpack("<IHHI", value)
+            found[ordinal] = offset, packed >> 18
+    if not found:
+        raise ValueError(f"no parameters of {function}")
+    return [found[i] for i in sorted(found)]
+
+
+def attributes(image):
+    """(kernel, attribute, value) of those attributes of all kernels that have a length."""
     start, size, count, names = _HEADER.unpack_from(image)
     sections = [_SECTION.unpack_from(image, start + size * i) for i in range(count)]
     for name, offset, length in sections:
         at = sections[names][1] + name
-        if image[at : image.index(b"\0", at)].decode() == f".nv.info.{function}":
-            return _parameters(image[offset : offset + length])
-    raise ValueError(f"no section .nv.info.{function}")
+        section = image[at : image.index(b"\0", at)].decode()
+        if section.startswith(_INFO):
+            for attribute, value in _attributes(image[offset : offset + length]):
+                yield section.removeprefix(_INFO), attribute, value
 
 
-def _parameters(info):
-    found, at = {}, 0
+def _attributes(info):
+    at = 0
     while at < len(info):
         form, attribute, length = struct.unpack_from("<BBH", info, at)
         at += 4
-        if form != 4:
-            continue
-        if attribute == _KPARAM_INFO:
-            _, ordinal, offset, packed = struct.unpack_from("<IHHI", info, at)
-            found[ordinal] = offset, packed >> 18
-        at += length
-    return [found[i] for i in sorted(found)]
+        if form == 4:
+            yield attribute, info[at : at + length]
+            at += length

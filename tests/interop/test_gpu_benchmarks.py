@@ -1,0 +1,19 @@
+"""The GPU benchmarks as far as they go without a device: they load, and leave out absent peers."""
+
+import importlib.util
+
+from pyllm.bench import load_cases
+from pyllm.bench.device import by_triton
+
+
+def test_cases_load_without_a_device():
+    cases = load_cases(("gpu",))
+    assert any(case.name.startswith("attention forward+backward") for case in cases)
+    assert all(case.bytes or case.flops for case in cases)
+
+
+def test_triton_is_a_side_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert by_triton(lambda: 1) == {}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert list(by_triton(lambda: 1)) == ["pyllm, Triton"]
