@@ -96,9 +96,10 @@ class GradientBoosting(ExplainedTrees):
         With more of them, subsets are searched in the order of gradient / (hessian + cat_smooth),
         with cat_l2 added to reg_lambda and at most max_cat_threshold categories on the smaller
         side, as in LightGBM.
-    min_category_samples, min_group_samples : int, default=20 and 100
+    min_category_samples, min_group_samples : int or None, default=None
         Categories of fewer rows in a node stay with the missing ones, and subsets are tried so many
-        rows apart: what keeps features of many categories from overfitting.
+        rows apart: what keeps features of many categories from overfitting. None: 20 and 100, or a
+        fiftieth and a twentieth of the training rows where these are fewer.
     class_weight : dict, "balanced" or None, default=None
         Classifiers: weights of classes, multiplied into sample weights.
     metric : str, callable, Metric, or list of them, default=None
@@ -176,8 +177,8 @@ class GradientBoosting(ExplainedTrees):
         cat_smooth: float = 10.0,
         cat_l2: float = 10.0,
         max_cat_threshold: int = 16,
-        min_category_samples: int = 20,
-        min_group_samples: int = 100,
+        min_category_samples: int | None = None,
+        min_group_samples: int | None = None,
         class_weight: Any = None,
         metric: Any = None,
         early_stopping_rounds: int | None = None,
@@ -297,7 +298,7 @@ class GradientBoosting(ExplainedTrees):
             labels,
             objective,
             self._boost_parameters(seed),
-            self._tree_parameters(X.shape[1]),
+            self._tree_parameters(X.shape),
             start=start,
             start_margin=None if start is None else start.predict(X),
             base_margin=base_margin,
@@ -320,8 +321,10 @@ class GradientBoosting(ExplainedTrees):
         given = {f.name: getattr(self, f.name) for f in fields(BoostParameters) if f.name != "seed"}
         return BoostParameters(**given, seed=seed)
 
-    def _tree_parameters(self, n_features: int) -> TreeParameters:
+    def _tree_parameters(self, shape: tuple[int, int]) -> TreeParameters:
+        n, n_features = shape
         names = self._names()
+        least, group = self.min_category_samples, self.min_group_samples
         return TreeParameters(
             growth=self.growth,
             max_depth=self.max_depth,
@@ -336,8 +339,8 @@ class GradientBoosting(ExplainedTrees):
             cat_smooth=self.cat_smooth,
             cat_l2=self.cat_l2,
             max_cat_threshold=self.max_cat_threshold,
-            min_category_samples=self.min_category_samples,
-            min_group_samples=self.min_group_samples,
+            min_category_samples=min(20, n // 50) if least is None else least,
+            min_group_samples=min(100, n // 20) if group is None else group,
             colsample_bytree=self.colsample_bytree,
             colsample_bylevel=self.colsample_bylevel,
             colsample_bynode=self.colsample_bynode,

@@ -91,7 +91,7 @@ class SupervisedBoosting(GradientBoosting):
                 learning_rate=self._boost_parameters(0).rate,
                 reg_lambda=self.reg_lambda,
                 keep=keep,
-                monotone=self._tree_parameters(matrix.shape[1]).monotone,
+                monotone=self._tree_parameters(matrix.shape).monotone,
             )
         return self
 

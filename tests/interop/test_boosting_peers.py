@@ -175,3 +175,19 @@ def test_many_categories_are_used_as_well_as_by_lightgbm():
     p, q = (model.predict_proba(X[n:]) for model in (ours, peer))
     assert roc_auc_score(y[n:], p[:, 1]) >= roc_auc_score(y[n:], q[:, 1]) - 0.001
     assert log_loss(y[n:], p) <= log_loss(y[n:], q) + 0.001
+
+
+@pytest.mark.parametrize("n", [120, 400])
+def test_few_rows_of_categories_are_used_as_well_as_by_xgboost(n):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 8, 2000), rng.normal(size=2000)]).astype(float)
+    y = np.array([0, 3, 1, 2, 0, 3, 1, 2.0])[X[:, 0].astype(int)] + 0.3 * X[:, 1]
+    y += 0.2 * rng.normal(size=2000)
+    options = {"n_estimators": 60, "random_state": 0}
+    ours = GradientBoostingRegressor(categorical_features=[0], min_samples_leaf=5, **options)
+    peer = xgboost.XGBRegressor(
+        learning_rate=0.1, feature_types=["c", "q"], enable_categorical=True, n_jobs=1, **options
+    )
+    for model in (ours, peer):
+        model.fit(X[:n], y[:n])
+    assert ours.score(X[n:], y[n:]) >= peer.score(X[n:], y[n:]) - 0.02
