@@ -247,6 +247,10 @@ class TreeSparseCodes:
     @property
     def missing(self) -> list[bool]: ...
 
+class TreeBootstrap:
+    def __init__(self, order: typing.Any, edges: typing.Any, even: bool, size: int) -> None: ...
+    def draw(self, seed: int) -> numpy.typing.NDArray[numpy.int64]: ...
+
 def adafactor_step(
     param: typing.Any,
     grad: typing.Any,
@@ -631,6 +635,9 @@ def tree_bin(
     first: int,
     codes: TreeCodes,
 ) -> list[bool]: ...
+def tree_check_children(
+    tree_offset: typing.Any, feature: typing.Any, left: typing.Any, right: typing.Any
+) -> typing.Any: ...
 def tree_cuts(values: typing.Any, weight: typing.Any, max_bin: int) -> list[float]: ...
 def tree_goss(
     gradient: typing.Any,
@@ -648,6 +655,20 @@ def tree_grow(
     options: TreeOptions,
     seed: int,
     quantized: bool,
+) -> dict: ...
+def tree_grow_averaged(
+    bins: TreeBins,
+    columns: typing.Any,
+    target: typing.Any,
+    weight: typing.Any,
+    bootstrap: typing.Any,
+    seeds: collections.abc.Sequence[int],
+    options: TreeOptions,
+    edges: typing.Any,
+    first: typing.Any,
+    leaf_of_row: typing.Any,
+    drawn: typing.Any,
+    progress: typing.Any,
 ) -> dict: ...
 def tree_leaf_quantiles(
     x: typing.Any,

@@ -7,6 +7,7 @@ namespace pyllm::bind {
 
 void bind_activation(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
+void bind_averaged_trees(pybind11::module_& m);
 void bind_ceilings(pybind11::module_& m);
 void bind_cross_entropy(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);

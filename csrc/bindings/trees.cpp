@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <optional>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "bindings/arrays.h"
 #include "bindings/families.h"
 #include "bindings/tree_codes.h"
+#include "bindings/tree_growing.h"
 #include "cpu/trees/binning.h"
 #include "cpu/trees/grow.h"
 
@@ -17,21 +17,6 @@ namespace pyllm::bind {
 namespace {
 
 using namespace trees;
-
-// Ctrl-C within a tree: Python's signal handlers run now and then; what they raise stops it.
-class SignalCheck {
- public:
-  void operator()() {
-    const auto now = std::chrono::steady_clock::now();
-    if (now < next_) return;
-    next_ = now + std::chrono::milliseconds(50);
-    const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-  }
-
- private:
-  std::chrono::steady_clock::time_point next_;
-};
 
 template <class T>
 py::array_t<T> to_numpy(const std::vector<T>& values) {
@@ -175,14 +160,7 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
     }
   }
   if (input.count == 0) throw py::value_error("rows: expected at least one row");
-  if (!options.monotone.empty() && options.monotone.size() != bins.features.size()) {
-    throw py::value_error("monotone: expected one entry a feature");
-  }
-  for (size_t f = 0; f < options.monotone.size(); ++f) {
-    if (options.monotone[f] != 0 && bins.features[f].categorical) {
-      throw py::value_error("monotone: feature " + std::to_string(f) + " is categorical");
-    }
-  }
+  require_fitting(options, bins);
   py::array_t<int32_t> leaf_of_row(bins.rows);
   GrownTree tree;
   {

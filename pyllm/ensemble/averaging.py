@@ -10,7 +10,9 @@ need one column only.
 
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,9 @@ from pyllm.ensemble.constraints import monotone_signs
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.learner import draw_seed, read_targets, read_weight, threads
 from pyllm.ensemble.resampling import Bootstrap
+from pyllm.trees.averaged import Averaged, grow_averaged
 from pyllm.trees.checks import require_number, require_whole
-from pyllm.trees.forest import Forest
-from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.leaf_values import set_medians
 from pyllm.trees.monotone import bound_values
 from pyllm.trees.prune import absolute_risk, likelihood_risk, prune, squared_risk
@@ -102,7 +104,6 @@ class AveragedTrees(ExplainedTrees):
         going_on = self._going_on()
         if not going_on:
             self._seed = draw_seed(self.random_state)
-        centre = self._centre(columns, weight)
         dataset = Dataset(
             X,
             max_bin=self.max_bin,
@@ -110,61 +111,81 @@ class AveragedTrees(ExplainedTrees):
             weight=weight,
         )
         draws = self._draws(X, columns, weight)
-        target = (columns - centre).astype(np.float32)
-
-        def grow(t: int) -> tuple[Tree, NDArray[np.int32], NDArray[np.int64] | None]:
-            """Tree t, the leaf of every row, and how often each was drawn."""
-            seed = _tree_seed(self._seed, t)
-            total, drawn, rows = weight, None, None
-            if draws is not None:
-                drawn = draws.draw(seed)
-                # The draw goes by the weights: they don't count again.
-                total, rows = drawn.astype(np.float64), np.flatnonzero(drawn).astype(np.int32)
-            each = np.ones(n) if total is None else total
-            hessian = np.repeat(each.astype(np.float32)[:, np.newaxis], outputs, axis=1)
-            parameters = self._tree_parameters(X.shape, outputs, float(each.sum()))
-            grown = grow_tree(dataset, -target * hessian, hessian, parameters, seed=seed, rows=rows)
-            tree, leaf = grown.tree, grown.leaf_of_row
-            if self.ccp_alpha > 0.0:
-                risk = self._risk(tree, leaf, columns, each)
-                tree, place = prune(tree, risk, self.ccp_alpha)
-                leaf = place[leaf]
-            if parameters.criterion == "absolute":
-                set_medians(tree, leaf, columns, each)
-            else:
-                _set_means(tree, leaf, columns, each, centre)
-            if parameters.monotone is not None:
-                bound_values(tree, parameters.monotone)
-            return tree, leaf, drawn
-
-        trees = self.forest_.trees() if going_on else []
+        # The draw goes by the weights: they don't count again.
+        total = draws.size if draws else n if weight is None else weight.sum()
+        parameters = self._tree_parameters(X.shape, outputs, float(total))
+        there = len(self.forest_) if going_on else 0
+        seeds = [_tree_seed(self._seed, t) for t in range(there, self._count())]
         sums, votes = self._out_of_bag_start(n, outputs)
+        medians, monotone = parameters.criterion == "absolute", parameters.monotone is not None
+        changes = self.ccp_alpha > 0.0 or medians or monotone
+        keep_rows = changes or sums is not None
+        # Rows by tree take memory: then as few trees at a time as keep the threads busy.
+        step = _cpu.num_threads() if keep_rows else max(len(seeds), 1)
+        forests = [self.forest_] if going_on else []
         interrupted = None
-        try:
-            for tree, leaf, drawn in _side_by_side(grow, range(len(trees), self._count())):
-                trees.append(tree)
-                if sums is not None and drawn is not None:
-                    out = np.flatnonzero(drawn == 0)
-                    sums[out] += tree.value[leaf[out]]
-                    votes[out] += 1
-        except KeyboardInterrupt as e:
-            if not trees:
-                self.__dict__.pop("forest_", None)  # of other classes, perhaps
-                raise
-            interrupted = e  # the trees so far are a forest
-        self.forest_ = Forest.concat(
-            trees,
-            n_features=X.shape[1],
-            n_outputs=outputs,
-            base_score=0.0,
-            tree_output=np.full(len(trees), -1 if outputs > 1 else 0),
-            average=True,
-            feature_names=self._names(),
-        )
+        with self._progress(len(seeds)) as progress:
+            for first in range(0, len(seeds), step):
+                try:
+                    grown = grow_averaged(
+                        dataset,
+                        columns,
+                        parameters,
+                        seeds[first : first + step],
+                        centre=self._centre(columns, weight),
+                        weight=weight,
+                        bootstrap=draws.engine if draws else None,
+                        keep_rows=keep_rows,
+                        feature_names=self._names(),
+                        progress=progress and partial(_tell, progress, first),
+                    )
+                    if changes:
+                        grown = self._change(grown, columns, weight, parameters)
+                    if sums is not None and grown.drawn is not None:
+                        _add_out_of_bag(grown, sums, votes)
+                    forests.append(grown.forest)
+                    if grown.interrupted:
+                        raise KeyboardInterrupt
+                except KeyboardInterrupt as e:
+                    interrupted = e  # the trees so far are a forest
+                    break
+        forests = [forest for forest in forests if len(forest)]
+        if interrupted and not forests:
+            self.__dict__.pop("forest_", None)  # of other classes, perhaps
+            raise interrupted
+        trees = [tree for forest in forests[1:] for tree in forest.trees()]
+        self.forest_ = forests[0].append(*trees) if trees else forests[0]
         if sums is not None:
             self._out_of_bag(columns, weight, sums, votes)
-        if interrupted is not None:
+        if interrupted:
             raise interrupted
+
+    @contextmanager
+    def _progress(self, trees: int) -> Iterator[Callable[[int], None] | None]:
+        """What is told how many of the trees are done."""
+        yield None
+
+    def _change(
+        self, grown: Averaged, columns: FloatArray, weight: FloatArray | None, parameters: Any
+    ) -> Averaged:
+        """The trees pruned, their values medians and kept monotone, as asked for."""
+        assert grown.leaf_of_row is not None
+        trees, leaves = grown.forest.trees(), list(grown.leaf_of_row)
+        for t, tree in enumerate(trees):
+            each = np.ones(len(columns)) if weight is None else weight
+            if grown.drawn is not None:
+                each = grown.drawn[t].astype(np.float64)
+            if self.ccp_alpha > 0.0:
+                risk = self._risk(tree, leaves[t], columns, each)
+                trees[t], place = prune(tree, risk, self.ccp_alpha)
+                leaves[t] = place[leaves[t]]
+            trees[t] = trees[t].with_value(trees[t].value.copy())
+            if parameters.criterion == "absolute":
+                set_medians(trees[t], leaves[t], columns, each)
+            if parameters.monotone is not None:
+                bound_values(trees[t], parameters.monotone)
+        forest = grown.forest.with_trees(trees, grown.forest.tree_output)
+        return replace(grown, forest=forest, leaf_of_row=np.array(leaves))
 
     def _centre(self, columns: FloatArray, weight: FloatArray | None) -> FloatArray:
         """(n_outputs,): targets far from 0 would lose their digits in float32 gradients.
@@ -266,31 +287,17 @@ def _in_range(weight: FloatArray | None) -> FloatArray | None:
     return np.ldexp(weight, -int(np.frexp(largest)[1]))
 
 
-def _side_by_side(grow: Callable[[int], Any], trees: range) -> Iterator[Any]:
-    """grow(t) in order, a tree a thread: most nodes are too small to be worth several.
-
-    Ctrl-C gives up what has not begun.
-    """
-    if len(trees) == 1 or _cpu.num_threads() == 1:
-        yield from map(grow, trees)
-        return
-    pool = ThreadPoolExecutor(_cpu.num_threads())
-    try:
-        yield from pool.map(grow, trees)
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _tell(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
 
 
-def _set_means(
-    tree: Tree, leaf: NDArray[np.int32], columns: FloatArray, weight: FloatArray, centre: FloatArray
-) -> None:
-    """Leaf values as means in double: the engine's come from gradients rounded to float32."""
-    tree.value += centre
-    total = np.bincount(leaf, weight, tree.n_nodes)
-    filled = (tree.feature < 0) & (total > 0)
-    for k in range(columns.shape[1]):
-        sums = np.bincount(leaf, weight * columns[:, k], tree.n_nodes)
-        tree.value[filled, k] = sums[filled] / total[filled]
+def _add_out_of_bag(grown: Averaged, sums: FloatArray, votes: NDArray[np.int64]) -> None:
+    assert grown.leaf_of_row is not None
+    assert grown.drawn is not None
+    for t, tree in enumerate(grown.forest.trees()):
+        out = np.flatnonzero(grown.drawn[t] == 0)
+        sums[out] += tree.value[grown.leaf_of_row[t, out]]
+        votes[out] += 1
 
 
 def _tree_seed(seed: int, tree: int) -> int:

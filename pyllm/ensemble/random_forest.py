@@ -1,5 +1,7 @@
 """Forests of trees grown apart and averaged."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from pyllm.ensemble.averaging import (
 )
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.ensemble.tables import Categorical
+from pyllm.trees.bar import Bar
 from pyllm.trees.checks import require_whole
 
 
@@ -66,6 +69,8 @@ class _RandomForest(AveragedTrees):
         The same number gives the same forest, bit for bit, whatever n_jobs is.
     n_jobs : int or None, default=None
         Threads; None: as many as pyllm uses elsewhere, -1: all.
+    verbose : bool, default=False
+        Show a progress bar.
 
     Attributes
     ----------
@@ -100,6 +105,7 @@ class _RandomForest(AveragedTrees):
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.n_estimators = n_estimators
         self.criterion = criterion
@@ -121,6 +127,7 @@ class _RandomForest(AveragedTrees):
         self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def _count(self) -> int:
         """How many trees there will be."""
@@ -135,6 +142,18 @@ class _RandomForest(AveragedTrees):
 
     def _going_on(self) -> bool:
         return self.warm_start and hasattr(self, "forest_")
+
+    @contextmanager
+    def _progress(self, trees: int) -> Iterator[Callable[[int], None] | None]:
+        if not self.verbose:
+            yield None
+            return
+        bar = Bar("tree", trees)
+        bar.start()
+        try:
+            yield bar.update
+        finally:
+            bar.stop()
 
     def _draws(self, X: Any, columns: FloatArray, weight: FloatArray | None) -> Bootstrap | None:
         if self.bootstrap:
@@ -198,6 +217,7 @@ class _ExtraTrees(_RandomForest):
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(
             n_estimators=n_estimators,
@@ -220,6 +240,7 @@ class _ExtraTrees(_RandomForest):
             warm_start=warm_start,
             random_state=random_state,
             n_jobs=n_jobs,
+            verbose=verbose,
         )
 
 

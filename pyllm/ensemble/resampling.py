@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyllm import _cpu
+
 # Any odd numbers will do; these are the multipliers of splitmix64.
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -64,6 +66,7 @@ class Bootstrap:
     """Draws with replacement from weighted rows.
 
     max_samples: an integer is the number of draws, a float a share of the weights, None all.
+    engine: the same draws, for `grow_averaged`.
     """
 
     def __init__(
@@ -88,21 +91,13 @@ class Bootstrap:
                 raise ValueError(f"max_samples: expected 0 < max_samples <= 1, got {max_samples}")
             size *= max_samples
         self.order, self.size, self.n = order, max(1, round(size)), n
-        self._weights, self._edges = weights, np.cumsum(weights)
-        self._even = bool((weights == 1.0).all())
+        self._weights = weights
+        even = bool((weights == 1.0).all())
+        self.engine = _cpu.TreeBootstrap(order, np.cumsum(weights), even, self.size)
 
     def draw(self, seed: int) -> NDArray[np.int64]:
         """(n,): how often each row is drawn."""
-        rng = np.random.Generator(np.random.Philox(key=seed))
-        points = rng.random(self.size) * self._edges[-1]
-        if self._even:  # what the search would find
-            places = points.astype(np.int64)
-        else:
-            places = np.searchsorted(self._edges, points, side="right")
-        np.minimum(places, self.n - 1, out=places)
-        drawn = np.empty(self.n, np.int64)
-        drawn[self.order] = np.bincount(places, minlength=self.n)
-        return drawn
+        return self.engine.draw(seed)
 
     def draw_without_replacement(self, seed: int) -> NDArray[np.int64]:
         """(n,): how often each row is taken; a row of weight 2 may be taken twice.

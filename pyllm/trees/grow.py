@@ -264,13 +264,21 @@ def _check_likelihood(criterion: str, gradient: np.ndarray, hessian: np.ndarray)
         raise ValueError(f"gradient: expected -hessian or more (y up to 1) for {criterion}")
 
 
+def edges_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The cuts after the bins of all features; and where each feature's begin, and the end.
+
+    After a feature's last bin it is infinity, which only missing values are beyond.
+    """
+    edges = np.concatenate([*(np.append(cuts, np.inf) for cuts in dataset.cuts), [np.inf]])
+    return edges, np.cumsum([0, *(len(cuts) + 1 for cuts in dataset.cuts)], dtype=np.int64)
+
+
 def _thresholds(dataset: Dataset, feature: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """The cut after a bin; after the last one infinity, which only missing values are beyond."""
+    """The cut after a bin."""
     threshold = np.zeros(len(feature))
     numerical = np.array([known is None for known in dataset.categories], np.bool_)
     split = np.flatnonzero(feature >= 0)
     split = split[numerical[feature[split]]]
-    edges = np.concatenate([*(np.append(cuts, np.inf) for cuts in dataset.cuts), [np.inf]])
-    first = np.cumsum([0, *(len(cuts) + 1 for cuts in dataset.cuts)])
+    edges, first = edges_of(dataset)
     threshold[split] = edges[first[feature[split]] + bins[split]]
     return threshold

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyllm import _cpu
+
 if TYPE_CHECKING:
     from pyllm.trees.forest import Forest
 
@@ -76,23 +78,9 @@ def check_trees(forest: "Forest") -> None:
 
 def check_children(forest: "Forest") -> None:
     """Each tree is one tree: a node but the root has one parent, and comes after it."""
-    n_nodes = len(forest.feature)
-    sizes = np.diff(forest.tree_offset)
-    start = np.repeat(forest.tree_offset[:-1], sizes)
-    size = np.repeat(sizes, sizes)
-    local = np.arange(n_nodes) - start
-    inner = forest.feature >= 0
-    parents = np.zeros(n_nodes, np.int64)
-    for name in ("left", "right"):
-        child = getattr(forest, name)
-        if np.any(child[~inner] != -1):
-            _fail(name, "expected -1 at leaves")
-        child = child[inner]
-        if np.any(child <= local[inner]) or np.any(child >= size[inner]):
-            _fail(name, "expected children within the tree, after their parent")
-        parents += np.bincount(start[inner] + child, minlength=n_nodes)
-    if np.any(parents != (local > 0)):
-        _fail("left", "expected every node but the root to be the child of one node")
+    fault = _cpu.tree_check_children(forest.tree_offset, forest.feature, forest.left, forest.right)
+    if fault is not None:
+        _fail(*fault)
 
 
 def check_splits(forest: "Forest") -> None:

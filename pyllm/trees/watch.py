@@ -4,8 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyllm.trees.bar import Bar
 from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.objective import FloatArray
 
@@ -80,21 +80,10 @@ class ProgressBar(Callback):
     """A live bar on a terminal; elsewhere a line for each tenth. Shows the last of each metric."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+        self._console = console
 
     def on_start(self, booster: "Booster", n_rounds: int) -> None:
-        self._tenth = max(1, n_rounds // 10)
-        self._total = n_rounds
-        self._bar = Progress(
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=n_rounds)
+        self._bar = Bar("round", n_rounds, self._console)
         self._bar.start()
 
     def on_round(self, booster: "Booster") -> None:
@@ -103,9 +92,7 @@ class ProgressBar(Callback):
             for set_name, metrics in booster.history.items()
             for name, values in metrics.items()
         )
-        self._bar.update(self._task, completed=booster.n_rounds, description=text)
-        if not self._console.is_terminal and booster.n_rounds % self._tenth == 0:
-            self._console.print(f"round {booster.n_rounds}/{self._total}  {text}")
+        self._bar.update(booster.n_rounds, text)
 
     def on_end(self, booster: "Booster") -> None:
         self._bar.stop()

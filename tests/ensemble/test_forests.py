@@ -207,6 +207,18 @@ def test_options_out_of_range_are_named(options, message):
         RandomForestClassifier(**options).fit(X, y)
 
 
+@pytest.mark.parametrize("oob_score", [False, True])
+def test_progress_is_a_line_a_tenth_off_the_terminal(oob_score, capsys, threads):
+    threads(1)
+    X, y = load_iris(return_X_y=True)
+    for kind in CLASSIFIERS:
+        kind(n_estimators=30, bootstrap=True, oob_score=oob_score, verbose=True).fit(X, y)
+        lines = capsys.readouterr().out.split("\n")
+        assert lines == [*(f"tree {n}/30" for n in range(3, 31, 3)), ""]
+        kind(n_estimators=3).fit(X, y)
+        assert not capsys.readouterr().out
+
+
 def test_one_class_is_always_predicted():
     X, _ = load_iris(return_X_y=True)
     for kind in (*CLASSIFIERS, DecisionTreeClassifier):

@@ -241,8 +241,6 @@ class CtrlC:
 @pytest.mark.parametrize(
     "kind",
     [
-        ensemble.RandomForestClassifier,
-        ensemble.ExtraTreesRegressor,
         ensemble.AdaBoostClassifier,
         ensemble.AdaBoostRegressor,
         ensemble.BaggingClassifier,
@@ -251,25 +249,47 @@ class CtrlC:
 )
 def test_ctrl_c_leaves_the_trees_so_far(kind, monkeypatch, threads):
     threads(1)
-    monkeypatch.setattr(averaging, "grow_tree", CtrlC(averaging.grow_tree))
+    monkeypatch.setattr(averaging, "grow_averaged", CtrlC(averaging.grow_averaged))
     model = make(kind).set_params(n_estimators=50)
-    if "oob_score" in model.get_params() and kind is not ensemble.ExtraTreesRegressor:
+    if "oob_score" in model.get_params():
         model.set_params(oob_score=True)
     y = target(kind)
     y[::7] = 1 - y[::7]  # no stump tells all of them apart
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    trees = model.forest_.n_trees if hasattr(model, "forest_") else len(model.estimators_)
-    assert trees == 2
+    assert len(model.estimators_) == 2
     predicts(model, X)
+
+
+@pytest.mark.parametrize("oob_score", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_ctrl_c_within_a_forest_leaves_the_trees_so_far(oob_score, count, monkeypatch, threads):
+    threads(count)
+    told = []
+
+    def tell(progress, before, done):
+        told.append(before + done)
+        if before + done >= 5:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(averaging, "_tell", tell)
+    model = ensemble.RandomForestClassifier(n_estimators=5000, random_state=0, verbose=True)
+    model.set_params(oob_score=oob_score, max_depth=2)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, target(ensemble.RandomForestClassifier))
+    assert 5 <= told[-1] <= len(model.forest_) < 5000
+    predicts(model, X)
+    whole = ensemble.RandomForestClassifier(n_estimators=len(model.forest_), random_state=0)
+    whole.set_params(max_depth=2).fit(X, target(ensemble.RandomForestClassifier))
+    assert whole.forest_ == model.forest_
 
 
 @pytest.mark.parametrize("kind", [ensemble.RandomForestClassifier, ensemble.BaggingRegressor])
 def test_ctrl_c_before_the_first_tree_leaves_nothing(kind, monkeypatch, threads):
     threads(1)
-    interrupt = CtrlC(averaging.grow_tree)
+    interrupt = CtrlC(averaging.grow_averaged)
     interrupt.calls = 3
-    monkeypatch.setattr(averaging, "grow_tree", interrupt)
+    monkeypatch.setattr(averaging, "grow_averaged", interrupt)
     model = make(kind)
     model.fit(X[:, :2], target(kind) + 5)  # what is there of another fit must not be mixed with
     interrupt.calls = 2

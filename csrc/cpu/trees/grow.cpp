@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cpu/trees/grow_nodes.h"
 #include "cpu/trees/node_splits.h"
 #include "cpu/trees/node_values.h"
 #include "cpu/trees/open_node.h"
@@ -213,7 +214,17 @@ class Grower {
   int32_t leaves_ = 1;
 };
 
-GrownTree to_columns(TreeNodes& grown) {
+}  // namespace
+
+TreeNodes grow_nodes(const Shared& shared, Checkpoint checkpoint) {
+  OpenNode root;
+  root.rows = {0, shared.input.count};
+  root.key = 1;
+  root.totals = shared.fixed.totals;
+  return Grower(shared, std::move(root)).grow(checkpoint);
+}
+
+GrownTree to_columns(const TreeNodes& grown) {
   GrownTree tree;
   const size_t n = grown.nodes.size();
   for (auto* column : {&tree.feature, &tree.bin, &tree.left, &tree.right}) column->reserve(n);
@@ -231,20 +242,14 @@ GrownTree to_columns(TreeNodes& grown) {
     tree.gain.push_back(static_cast<float>(node.gain));
     tree.count.push_back(node.rows.count);
   }
-  tree.categories = std::move(grown.categories);
+  tree.categories = grown.categories;
   return tree;
 }
-
-}  // namespace
 
 GrownTree grow_tree(const GrowInput& input, const GrowOptions& options, int32_t* leaf_of_row,
                     Checkpoint checkpoint) {
   const Shared shared(input, options);
-  OpenNode root;
-  root.rows = {0, input.count};
-  root.key = 1;
-  root.totals = shared.fixed.totals;
-  TreeNodes grown = Grower(shared, std::move(root)).grow(checkpoint);
+  const TreeNodes grown = grow_nodes(shared, checkpoint);
   GrownTree tree = to_columns(grown);
   fill_nodes(input, options.objective, shared.rows.data(), grown.nodes, tree, leaf_of_row);
   return tree;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "core/parallel.h"
-#include "core/scratch.h"
 
 namespace pyllm::trees {
 namespace {
@@ -63,29 +62,31 @@ void find_leaves(const Bins& bins, const GrownTree& tree, int32_t* leaf_of_row) 
   });
 }
 
+// Of the rows that took part.
+void mark_leaves(const int32_t* rows, const std::vector<TreeNode>& grown, int32_t* leaf_of_row) {
+  for_each_leaf(grown, [&](int64_t node, Segment segment) {
+    for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
+      leaf_of_row[rows[i]] = static_cast<int32_t>(node);
+    }
+  });
+}
+
 }  // namespace
+
+void fill_leaves(const GrowInput& input, const int32_t* rows, const std::vector<TreeNode>& grown,
+                 const GrownTree& tree, int32_t* leaf_of_row) {
+  const bool partial = input.count < input.bins->rows;
+  if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
+  mark_leaves(rows, grown, leaf_of_row);
+  if (partial) find_leaves(*input.bins, tree, leaf_of_row);
+}
 
 void fill_nodes(const GrowInput& input, const Objective& objective, const int32_t* rows,
                 const std::vector<TreeNode>& grown, GrownTree& tree, int32_t* leaf_of_row) {
   const auto nodes = static_cast<int64_t>(grown.size());
   const int32_t k = input.outputs;
-  const bool partial = leaf_of_row && input.count < input.bins->rows;
-  if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
-  const Scratch<int32_t> unasked(leaf_of_row ? 0 : input.bins->rows);
-  int32_t* const leaves = leaf_of_row ? leaf_of_row : unasked.data();
-
-  // Every tasks-th node: many small leaves are not worth a task each.
-  const int64_t tasks = std::min<int64_t>(nodes, int64_t{64} * num_threads());
-  parallel_tasks(tasks, [&](int64_t task) {
-    for (int64_t node = task; node < nodes; node += tasks) {
-      if (tree.feature[node] >= 0) continue;
-      const Segment segment = grown[node].rows;
-      for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
-        leaves[rows[i]] = static_cast<int32_t>(node);
-      }
-    }
-  });
-  std::vector<Sums> sums = sum_leaves(input, nodes, leaves);
+  fill_leaves(input, rows, grown, tree, leaf_of_row);
+  std::vector<Sums> sums = sum_leaves(input, nodes, leaf_of_row);
   tree.value.resize(static_cast<size_t>(nodes * k));
   tree.cover.resize(static_cast<size_t>(nodes));
   for (int64_t node = nodes - 1; node >= 0; --node) {
@@ -100,7 +101,6 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
     }
     tree.cover[node] = cover;
   }
-  if (partial) find_leaves(*input.bins, tree, leaf_of_row);
 }
 
 }  // namespace pyllm::trees

@@ -6,7 +6,7 @@
 namespace pyllm::trees {
 
 // What a Philox stream of a tree is for; the low 61 bits say which level, node or output.
-enum class Draw : uint64_t { tree, level, node, cut, round };
+enum class Draw : uint64_t { tree, level, node, cut, round, row };
 
 inline uint64_t stream_of(Draw draw, uint64_t which) {
   return static_cast<uint64_t>(draw) << 61 | (which & ((uint64_t{1} << 61) - 1));

@@ -1,0 +1,258 @@
+// Trees that are grown apart and averaged: all of a forest in one call.
+#include <pybind11/stl.h>
+
+#include <limits>
+
+#include "bindings/arrays.h"
+#include "bindings/families.h"
+#include "bindings/tree_growing.h"
+#include "core/parallel.h"
+#include "cpu/trees/averaged.h"
+#include "cpu/trees/check_children.h"
+
+namespace pyllm::bind {
+namespace {
+
+using namespace trees;
+
+Bootstrap make_bootstrap(py::handle order_object, py::handle edges_object, bool even,
+                         int64_t size) {
+  const Input order(order_object, "order"), edges(edges_object, "edges");
+  order.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+  edges.require_dtype({DType::f64}).require_same_shape(order).require_contiguous();
+  const int64_t rows = order.shape(0);
+  if (rows < 1 || rows > std::numeric_limits<int32_t>::max()) {
+    throw py::value_error("order: expected at least one row");
+  }
+  if (size < 1 || size > std::numeric_limits<int32_t>::max()) {
+    throw py::value_error("size: expected 1 to 2^31 - 1, got " + std::to_string(size));
+  }
+  const auto* o = order->as<int64_t>();
+  const auto* e = edges->as<double>();
+  for (int64_t i = 0; i < rows; ++i) {
+    if (o[i] < 0 || o[i] >= rows) throw py::value_error("order: out of range");
+    if (!(e[i] >= (i == 0 ? 0.0 : e[i - 1])) || e[i] == std::numeric_limits<double>::infinity()) {
+      throw py::value_error("edges: expected rising finite numbers");
+    }
+  }
+  return {{o, o + rows}, {e, e + rows}, even, size};
+}
+
+py::array_t<int64_t> draw(const Bootstrap& bootstrap, uint64_t seed) {
+  const auto rows = static_cast<py::ssize_t>(bootstrap.order.size());
+  py::array_t<int64_t> result(rows);
+  int64_t* to = result.mutable_data();
+  const py::gil_scoped_release release;
+  std::vector<int32_t> counts(rows);
+  bootstrap.draw(seed, counts.data());
+  std::copy(counts.begin(), counts.end(), to);
+  return result;
+}
+
+// Watches from the thread that called: Ctrl-C, and a callable that is told how many trees are done.
+class Watch {
+ public:
+  explicit Watch(py::object progress) : progress_(std::move(progress)) {}
+
+  void operator()(int64_t done) {
+    signals_();
+    if (progress_.is_none() || done == told_) return;
+    told_ = done;
+    const py::gil_scoped_acquire gil;
+    progress_(done);
+  }
+
+ private:
+  SignalCheck signals_;
+  py::object progress_;
+  int64_t told_ = 0;
+};
+
+int32_t* rows_by_tree(py::handle object, const char* name, int64_t trees, int64_t rows) {
+  if (object.is_none()) return nullptr;
+  const Input array(object, name);
+  array.require_dtype({DType::i32}).require_ndim(2).require_contiguous();
+  if (array.shape(0) != trees || array.shape(1) != rows || !array.writable()) {
+    throw py::value_error(std::string(name) + ": expected (trees, rows), writable");
+  }
+  return array->as<int32_t>();
+}
+
+// Real thresholds: the cut after a bin. edges: those of all features, `first` where each begins.
+class Thresholds {
+ public:
+  Thresholds(py::handle edges, py::handle first, const Bins& bins)
+      : bins_(bins), edges_(edges, "edges"), first_(first, "first") {
+    edges_.require_dtype({DType::f64}).require_ndim(1).require_contiguous();
+    first_.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+    const auto features = static_cast<int64_t>(bins.features.size());
+    if (first_.shape(0) != features + 1) throw py::value_error("first: expected one a feature");
+    for (int64_t f = 0; f < features; ++f) {
+      const int64_t begin = at(f), end = at(f + 1);
+      const bool enough = bins.features[f].categorical || end - begin >= bins.features[f].bins;
+      if (begin < 0 || end < begin || end > edges_.shape(0) || !enough) {
+        throw py::value_error("first: does not match the bins");
+      }
+    }
+  }
+
+  double of(int32_t feature, int32_t bin) const {
+    if (feature < 0 || bins_.features[feature].categorical) return 0.0;
+    return edges_->as<double>()[at(feature) + bin];
+  }
+
+ private:
+  int64_t at(int64_t f) const { return first_->as<int64_t>()[f]; }
+
+  const Bins& bins_;
+  Input edges_, first_;
+};
+
+// The trees' nodes one after the other.
+py::dict in_one(const std::vector<GrownTree>& trees, int32_t outputs,
+                const Thresholds& thresholds) {
+  const auto count = static_cast<int64_t>(trees.size());
+  std::vector<int64_t> offset(count + 1, 0), words(count + 1, 0);
+  for (int64_t t = 0; t < count; ++t) {
+    offset[t + 1] = offset[t] + static_cast<int64_t>(trees[t].feature.size());
+    words[t + 1] = words[t] + static_cast<int64_t>(trees[t].categories.size());
+  }
+  const int64_t nodes = offset[count];
+  py::array_t<int32_t> feature(nodes), left(nodes), right(nodes);
+  py::array_t<double> threshold(nodes), value({nodes, int64_t{outputs}}), cover(nodes);
+  py::array_t<bool> default_left(nodes);
+  py::array_t<float> gain(nodes);
+  py::array_t<int64_t> category_offset(nodes), rows(nodes);
+  py::array_t<uint32_t> categories(words[count]);
+  {
+    int32_t *f = feature.mutable_data(), *l = left.mutable_data(), *r = right.mutable_data();
+    double *th = threshold.mutable_data(), *v = value.mutable_data(), *c = cover.mutable_data();
+    bool* d = default_left.mutable_data();
+    float* g = gain.mutable_data();
+    int64_t *co = category_offset.mutable_data(), *n = rows.mutable_data();
+    uint32_t* w = categories.mutable_data();
+    const py::gil_scoped_release release;
+    parallel_tasks(count, [&](int64_t t) {
+      const GrownTree& tree = trees[t];
+      const int64_t at = offset[t];
+      std::copy(tree.feature.begin(), tree.feature.end(), f + at);
+      std::copy(tree.left.begin(), tree.left.end(), l + at);
+      std::copy(tree.right.begin(), tree.right.end(), r + at);
+      std::copy(tree.default_left.begin(), tree.default_left.end(), d + at);
+      std::copy(tree.value.begin(), tree.value.end(), v + at * outputs);
+      std::copy(tree.gain.begin(), tree.gain.end(), g + at);
+      std::copy(tree.cover.begin(), tree.cover.end(), c + at);
+      std::copy(tree.count.begin(), tree.count.end(), n + at);
+      std::copy(tree.categories.begin(), tree.categories.end(), w + words[t]);
+      for (size_t i = 0; i < tree.feature.size(); ++i) {
+        th[at + i] = thresholds.of(tree.feature[i], tree.bin[i]);
+        const int64_t first = tree.category_offset[i];
+        co[at + i] = first < 0 ? first : first + words[t];
+      }
+    });
+  }
+  py::dict d;
+  d["tree_offset"] = py::array_t<int64_t>(count + 1, offset.data());
+  d["feature"] = feature;
+  d["threshold"] = threshold;
+  d["left"] = left;
+  d["right"] = right;
+  d["default_left"] = default_left;
+  d["category_offset"] = category_offset;
+  d["categories"] = categories;
+  d["value"] = value;
+  d["gain"] = gain;
+  d["cover"] = cover;
+  d["count"] = rows;
+  return d;
+}
+
+py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_object,
+              py::handle weight_object, py::handle bootstrap_object, std::vector<uint64_t> seeds,
+              const GrowOptions& options, py::handle edges, py::handle first,
+              py::handle leaf_of_row, py::handle drawn, py::object progress) {
+  const Input columns(columns_object, "columns"), target(target_object, "target");
+  columns.require_dtype({DType::f64}).require_ndim(2).require_contiguous();
+  target.require_dtype({DType::f32}).require_same_shape(columns).require_contiguous();
+  if (columns.shape(0) != bins.rows || bins.rows < 1 || columns.shape(1) < 1) {
+    throw py::value_error("columns: expected a row for each of " + std::to_string(bins.rows) +
+                          " rows, got shape " + shape_string(columns.shape()));
+  }
+  const auto weight = optional_input(weight_object, "weight");
+  if (weight) {
+    weight->require_dtype({DType::f64}).require_ndim(1).require_contiguous();
+    if (weight->shape(0) != bins.rows) throw py::value_error("weight: expected one a row");
+  }
+  const auto* bootstrap = bootstrap_object.cast<const Bootstrap*>();  // None: null
+  if (bootstrap && static_cast<int64_t>(bootstrap->order.size()) != bins.rows) {
+    throw py::value_error("bootstrap: expected the rows of the data set");
+  }
+  require_fitting(options, bins);
+  const Thresholds thresholds(edges, first, bins);
+  const auto trees = static_cast<int64_t>(seeds.size());
+  AveragedInput input;
+  input.bins = &bins;
+  input.columns = columns->as<double>();
+  input.target = target->as<float>();
+  input.outputs = static_cast<int32_t>(columns.shape(1));
+  input.weight = weight ? (*weight)->as<double>() : nullptr;
+  input.bootstrap = bootstrap;
+  input.seeds = std::move(seeds);
+  input.leaf_of_row = rows_by_tree(leaf_of_row, "leaf_of_row", trees, bins.rows);
+  input.drawn = rows_by_tree(drawn, "drawn", trees, bins.rows);
+  std::vector<GrownTree> grown;
+  bool interrupted = false;
+  try {
+    Watch watch(std::move(progress));
+    const py::gil_scoped_release release;
+    grow_averaged(input, options, watch, grown);
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+    interrupted = true;
+  }
+  py::dict result = in_one(grown, input.outputs, thresholds);
+  result["interrupted"] = interrupted;
+  return result;
+}
+
+py::object children(py::handle offset_object, py::handle feature_object, py::handle left_object,
+                    py::handle right_object) {
+  const Input offset(offset_object, "tree_offset"), feature(feature_object, "feature");
+  const Input left(left_object, "left"), right(right_object, "right");
+  offset.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+  feature.require_dtype({DType::i32}).require_ndim(1).require_contiguous();
+  left.require_dtype({DType::i32}).require_same_shape(feature).require_contiguous();
+  right.require_dtype({DType::i32}).require_same_shape(feature).require_contiguous();
+  const int64_t trees = offset.shape(0) - 1;
+  const auto* at = offset->as<int64_t>();
+  for (int64_t t = 0; t <= trees; ++t) {
+    if (at[t] < (t == 0 ? 0 : at[t - 1]) || at[t] > feature.shape(0)) {
+      throw py::value_error("tree_offset: expected rising offsets of nodes");
+    }
+  }
+  ChildFault fault;
+  {
+    const py::gil_scoped_release release;
+    fault = check_children(trees, at, feature->as<int32_t>(), left->as<int32_t>(),
+                           right->as<int32_t>());
+  }
+  if (!fault.field) return py::none();
+  return py::make_tuple(fault.field, fault.problem);
+}
+
+}  // namespace
+
+void bind_averaged_trees(py::module_& m) {
+  py::class_<Bootstrap>(m, "TreeBootstrap")
+      .def(py::init(&make_bootstrap), py::arg("order"), py::arg("edges"), py::arg("even"),
+           py::arg("size"))
+      .def("draw", &draw, py::arg("seed"));
+  m.def("tree_grow_averaged", &grow, py::arg("bins"), py::arg("columns"), py::arg("target"),
+        py::arg("weight"), py::arg("bootstrap"), py::arg("seeds"), py::arg("options"),
+        py::arg("edges"), py::arg("first"), py::arg("leaf_of_row"), py::arg("drawn"),
+        py::arg("progress"));
+  m.def("tree_check_children", &children, py::arg("tree_offset"), py::arg("feature"),
+        py::arg("left"), py::arg("right"));
+}
+
+}  // namespace pyllm::bind

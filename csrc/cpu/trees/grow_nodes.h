@@ -1,0 +1,16 @@
+#pragma once
+
+#include "cpu/trees/grow.h"
+#include "cpu/trees/shared.h"
+#include "cpu/trees/tree_node.h"
+
+namespace pyllm::trees {
+
+// The structure of a tree, and its rows in the order of the leaves: what grow_tree does but for the
+// values.
+TreeNodes grow_nodes(const Shared& shared, Checkpoint checkpoint);
+
+// All but value and cover.
+GrownTree to_columns(const TreeNodes& grown);
+
+}  // namespace pyllm::trees
