@@ -233,7 +233,10 @@ class TreeSparseCodes:
         most: int,
     ) -> None: ...
     def bundles(
-        self, features: collections.abc.Sequence[int], codes: collections.abc.Sequence[int]
+        self,
+        features: collections.abc.Sequence[int],
+        codes: collections.abc.Sequence[int],
+        most: int,
     ) -> list[list[int]]: ...
     def store(
         self,
@@ -635,6 +638,17 @@ def tree_bin(
     first: int,
     codes: TreeCodes,
 ) -> list[bool]: ...
+def tree_column_cuts(
+    data: typing.Any,
+    indices: typing.Any,
+    offset: typing.Any,
+    columns: collections.abc.Sequence[int],
+    times: typing.Any,
+    weight: typing.Any,
+    rows: int,
+    total: float,
+    max_bin: int,
+) -> list[list[float]]: ...
 def tree_check_children(
     tree_offset: typing.Any, feature: typing.Any, left: typing.Any, right: typing.Any
 ) -> typing.Any: ...

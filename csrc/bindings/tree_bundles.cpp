@@ -6,6 +6,7 @@
 #include "bindings/families.h"
 #include "bindings/tree_codes.h"
 #include "cpu/trees/bundles.h"
+#include "cpu/trees/column_cuts.h"
 #include "cpu/trees/sparse_codes.h"
 
 namespace pyllm::bind {
@@ -15,6 +16,78 @@ using namespace trees;
 
 // (wide, column, features, first code of each in the bundle; no first codes: one feature as it is)
 using ColumnPlan = std::tuple<bool, int32_t, std::vector<int32_t>, std::vector<int32_t>>;
+
+constexpr int32_t kWideCodes = 65535;  // the highest code of two bytes
+
+// A matrix stored by columns.
+struct SparseArrays {
+  Input data, indices, offset;
+
+  SparseArrays(py::handle d, py::handle i, py::handle o)
+      : data(d, "data"), indices(i, "indices"), offset(o, "offset") {
+    data.require_dtype({DType::f32, DType::f64}).require_ndim(1).require_contiguous();
+    indices.require_dtype({DType::i32, DType::i64}).require_same_shape(data).require_contiguous();
+    offset.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+  }
+
+  // Whether some of its columns hold rising row numbers below `rows`.
+  void check(const std::vector<int32_t>& columns, int64_t rows) const {
+    const auto* offsets = offset->as<int64_t>();
+    for (const int32_t c : columns) {
+      if (c < 0 || c + 1 >= offset.shape(0)) throw py::value_error("columns: out of range");
+      if (offsets[c] < 0 || offsets[c] > offsets[c + 1] || offsets[c + 1] > data.shape(0)) {
+        throw py::value_error("offset: out of range");
+      }
+      if (indices->dtype == DType::i64
+              ? !rising(indices->as<int64_t>(), offsets[c], offsets[c + 1], rows)
+              : !rising(indices->as<int32_t>(), offsets[c], offsets[c + 1], rows)) {
+        throw py::value_error("indices: expected rising row numbers below " + std::to_string(rows));
+      }
+    }
+  }
+
+ private:
+  template <class Index>
+  static bool rising(const Index* at, int64_t begin, int64_t end, int64_t rows) {
+    Index last = -1;
+    for (int64_t i = begin; i < end; ++i) {
+      if (at[i] <= last) return false;
+      last = at[i];
+    }
+    return last < rows;
+  }
+};
+
+std::vector<std::vector<double>> cuts_of_columns(py::handle data, py::handle indices,
+                                                 py::handle offset,
+                                                 const std::vector<int32_t>& columns,
+                                                 py::handle times_object, py::handle weight_object,
+                                                 int64_t rows, double total, int32_t max_bin) {
+  const SparseArrays arrays(data, indices, offset);
+  const auto times = optional_input(times_object, "times");
+  const auto weight = optional_input(weight_object, "weight");
+  int64_t all = rows;
+  if (times) {
+    times->require_dtype({DType::u8}).require_ndim(1).require_contiguous();
+    all = times->shape(0);
+  }
+  if (weight) {
+    weight->require_dtype({DType::f64}).require_ndim(1).require_contiguous();
+    if (weight->shape(0) != all) throw py::value_error("weight: expected one a row");
+  }
+  arrays.check(columns, all);
+  if (max_bin < 2) throw py::value_error("max_bin: expected at least 2");
+  ColumnSample sample;
+  sample.data = arrays.data.view();
+  sample.indices = arrays.indices.view();
+  sample.offset = arrays.offset->as<int64_t>();
+  sample.times = times ? (*times)->as<uint8_t>() : nullptr;
+  sample.weight = weight ? (*weight)->as<double>() : nullptr;
+  sample.rows = rows;
+  sample.total = total;
+  const py::gil_scoped_release release;
+  return column_cuts(sample, columns, max_bin);
+}
 
 class SparseLists {
  public:
@@ -57,34 +130,19 @@ class SparseLists {
     tree_list_rows(args);
   }
 
-  void add_columns(py::handle data_object, py::handle indices_object, py::handle offset_object,
+  void add_columns(py::handle data, py::handle indices, py::handle offset,
                    const std::vector<int32_t>& columns, const std::vector<int32_t>& features) {
-    const Input data(data_object, "data"), indices(indices_object, "indices"),
-        offset(offset_object, "offset");
-    data.require_dtype({DType::f32, DType::f64}).require_ndim(1).require_contiguous();
-    indices.require_dtype({DType::i32, DType::i64}).require_same_shape(data).require_contiguous();
-    offset.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+    const SparseArrays arrays(data, indices, offset);
+    arrays.check(columns, rows_);
     if (columns.size() != features.size()) throw py::value_error("columns: expected one a feature");
     ListColumnsArgs args;
-    args.data = data.view();
-    args.indices = indices.view();
-    args.offset = offset->as<int64_t>();
+    args.data = arrays.data.view();
+    args.indices = arrays.indices.view();
+    args.offset = arrays.offset->as<int64_t>();
     args.columns = columns;
     args.features = pick(features);
     for (const SparseCodes* list : args.features) {
       if (!list->rows.empty()) throw py::value_error("features: already listed");
-    }
-    for (const int32_t c : columns) {
-      if (c < 0 || c + 1 >= offset.shape(0)) throw py::value_error("columns: out of range");
-      const int64_t begin = args.offset[c], end = args.offset[c + 1];
-      if (begin < 0 || begin > end || end > data.shape(0)) {
-        throw py::value_error("offset: out of range");
-      }
-      if (indices->dtype == DType::i64 ? !rising<int64_t>(args.indices, begin, end)
-                                       : !rising<int32_t>(args.indices, begin, end)) {
-        throw py::value_error("indices: expected rising row numbers below " +
-                              std::to_string(rows_));
-      }
     }
     const py::gil_scoped_release release;
     tree_list_columns(args);
@@ -102,18 +160,19 @@ class SparseLists {
     return result;
   }
 
-  // codes: of each feature, those besides its usual one.
+  // codes: of each feature, those besides its usual one; most: of a bundle.
   std::vector<std::vector<int32_t>> bundles(const std::vector<int32_t>& features,
-                                            const std::vector<int32_t>& codes) {
+                                            const std::vector<int32_t>& codes, int32_t most) {
+    if (most < 0 || most > kWideCodes) throw py::value_error("most: out of range");
     if (codes.size() != features.size()) throw py::value_error("codes: expected one a feature");
     std::vector<Candidate> candidates;
     const std::vector<SparseCodes*> lists = pick(features);
     for (size_t i = 0; i < lists.size(); ++i) {
-      if (codes[i] < 0 || codes[i] > kBundleCodes) throw py::value_error("codes: out of range");
+      if (codes[i] < 0 || codes[i] > most) throw py::value_error("codes: out of range");
       candidates.push_back({lists[i], codes[i]});
     }
     const py::gil_scoped_release release;
-    auto found = find_bundles(candidates, rows_);
+    auto found = find_bundles(candidates, rows_, most);
     for (auto& bundle : found) {
       for (int32_t& member : bundle) member = features[member];
     }
@@ -131,15 +190,15 @@ class SparseLists {
       if (column < 0 || column >= codes.columns(wide)) {
         throw py::value_error("plan: column out of range");
       }
-      if (bundled ? wide || first.size() != features.size() : features.size() != 1) {
+      if (bundled ? first.size() != features.size() : features.size() != 1) {
         throw py::value_error("plan: wrong features for column " + std::to_string(column));
       }
       SparseColumn to{wide, column, {}};
       const std::vector<SparseCodes*> lists = pick(features);
       for (size_t i = 0; i < lists.size(); ++i) {
         const auto last = static_cast<int32_t>(lists[i]->cuts.size()) + lists[i]->missing;
-        if (bundled ? first[i] < 1 || first[i] + last - 1 > kBundleCodes
-                    : last > (wide ? 65535 : 255)) {
+        const int32_t highest = bundled ? first[i] + last - 1 : last;
+        if (highest > (wide ? kWideCodes : kNarrowBins) || (bundled && first[i] < 1)) {
           throw py::value_error("plan: codes out of range for column " + std::to_string(column));
         }
         to.members.push_back({lists[i], bundled ? first[i] : 0, bundled});
@@ -153,24 +212,16 @@ class SparseLists {
  private:
   std::vector<SparseCodes*> pick(const std::vector<int32_t>& features) {
     std::vector<SparseCodes*> result;
+    std::vector<bool> picked(lists_.size());
     for (const int32_t f : features) {
       if (f < 0 || f >= static_cast<int32_t>(lists_.size())) {
         throw py::value_error("features: out of range");
       }
+      if (picked[f]) throw py::value_error("features: expected each once");
+      picked[f] = true;
       result.push_back(&lists_[f]);
     }
     return result;
-  }
-
-  template <class Index>
-  bool rising(const Array& indices, int64_t begin, int64_t end) const {
-    const Index* rows = indices.as<Index>();
-    Index last = -1;
-    for (int64_t i = begin; i < end; ++i) {
-      if (rows[i] <= last) return false;
-      last = rows[i];
-    }
-    return last < rows_;
   }
 
   int64_t rows_;
@@ -180,6 +231,9 @@ class SparseLists {
 }  // namespace
 
 void bind_tree_bundles(py::module_& m) {
+  m.def("tree_column_cuts", &cuts_of_columns, py::arg("data"), py::arg("indices"),
+        py::arg("offset"), py::arg("columns"), py::arg("times"), py::arg("weight"), py::arg("rows"),
+        py::arg("total"), py::arg("max_bin"));
   py::class_<SparseLists>(m, "TreeSparseCodes")
       .def(
           py::init<int64_t, const std::vector<std::vector<double>>&, const std::vector<int32_t>&>(),
@@ -190,7 +244,7 @@ void bind_tree_bundles(py::module_& m) {
            py::arg("offset"), py::arg("columns"), py::arg("features"))
       .def_property_readonly("counts", &SparseLists::counts)
       .def_property_readonly("missing", &SparseLists::missing)
-      .def("bundles", &SparseLists::bundles, py::arg("features"), py::arg("codes"))
+      .def("bundles", &SparseLists::bundles, py::arg("features"), py::arg("codes"), py::arg("most"))
       .def("store", &SparseLists::store, py::arg("plan"), py::arg("codes"));
 }
 

@@ -76,9 +76,9 @@ void lay_out_columns(Bins& bins) {
                       [](const Feature* f) { return std::pair(f->first, f->codes()); });
     int32_t codes = features[0]->bundled() ? 1 : features[0]->codes();
     for (const Feature* f : features) {
-      const bool fits = f->bundled() ? !f->wide && f->first == codes : features.size() == 1;
+      const bool fits = f->bundled() ? f->first == codes : features.size() == 1;
       codes += f->bundled() ? f->codes() - 1 : 0;
-      if (!fits || (f->bundled() && codes > 256)) {
+      if (!fits || codes > (f->wide ? 65536 : 256)) {
         throw py::value_error("columns: features overlap in column " +
                               std::to_string(where.second));
       }
@@ -108,7 +108,7 @@ Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
   }
   for (size_t f = 0; f < n; ++f) {
     if (columns[f] < 0 || columns[f] >= codes.columns(wide[f]) || bins[f] < 1 ||
-        bins[f] > (wide[f] ? 65535 : 255) || usual[f] >= bins[f]) {
+        bins[f] > (wide[f] ? 65535 : kNarrowBins) || usual[f] >= bins[f]) {
       throw py::value_error("bins: out of range for feature " + std::to_string(f));
     }
     Feature feature;

@@ -59,6 +59,7 @@ class AveragedTrees(ExplainedTrees):
     max_features: Any
     class_weight: Any
     max_bin: int
+    enable_bundle: bool
     monotonic_cst: Any
     random_state: Any
 
@@ -107,6 +108,7 @@ class AveragedTrees(ExplainedTrees):
         dataset = Dataset(
             X,
             max_bin=self.max_bin,
+            enable_bundle=self.enable_bundle,
             categorical=sorted(self._encoding.categories),
             weight=weight,
         )

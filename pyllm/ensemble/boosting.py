@@ -66,6 +66,9 @@ class GradientBoosting(ExplainedTrees):
         Share of the features that each tree, level and node draws from the one before.
     max_bin : int, default=255
         Bins of a feature, up to 65535.
+    enable_bundle : bool, default=True
+        Keep sparse features that exclude each other in one column, as one-hot ones do: less memory
+        and time, the same model.
     booster : {"gbtree", "dart"}, default="gbtree"
         "dart" drops trees at random in each round (Vinayak & Gilad-Bachrach, 2015).
     rate_drop, skip_drop : float, default=0.1 and 0.5
@@ -161,6 +164,7 @@ class GradientBoosting(ExplainedTrees):
         colsample_bylevel: float = 1.0,
         colsample_bynode: float = 1.0,
         max_bin: int = 255,
+        enable_bundle: bool = True,
         booster: Literal["gbtree", "dart"] = "gbtree",
         rate_drop: float = 0.1,
         skip_drop: float = 0.5,
@@ -210,6 +214,7 @@ class GradientBoosting(ExplainedTrees):
         self.colsample_bylevel = colsample_bylevel
         self.colsample_bynode = colsample_bynode
         self.max_bin = max_bin
+        self.enable_bundle = enable_bundle
         self.booster = booster
         self.rate_drop = rate_drop
         self.skip_drop = skip_drop
@@ -241,7 +246,7 @@ class GradientBoosting(ExplainedTrees):
 
     def _read(self, X: Any, *, fitting: bool) -> Any:
         """Also a `Dataset` as it is, and blocks of rows as one (see `fit`)."""
-        dataset = read_binned(X, self.max_bin, self.categorical_features)
+        dataset = read_binned(X, self.max_bin, self.categorical_features, self.enable_bundle)
         if dataset is None:
             return super()._read(X, fitting=fitting)
         if not fitting:
@@ -291,6 +296,7 @@ class GradientBoosting(ExplainedTrees):
             else Dataset(
                 X,
                 max_bin=self.max_bin,
+                enable_bundle=self.enable_bundle,
                 categorical=sorted(self._encoding.categories),
                 weight=labels.row_weight,
                 feature_names=self._names(),

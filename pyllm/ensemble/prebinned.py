@@ -9,7 +9,9 @@ from pyllm.trees.dataset import Dataset
 from pyllm.trees.source import are_blocks
 
 
-def read_binned(X: Any, max_bin: int, categorical: Categorical) -> Dataset | None:
+def read_binned(
+    X: Any, max_bin: int, categorical: Categorical, enable_bundle: bool
+) -> Dataset | None:
     """X if it is a Dataset; a Dataset of blocks (see there); None for tables and matrices.
 
     Raises:
@@ -23,4 +25,4 @@ def read_binned(X: Any, max_bin: int, categorical: Categorical) -> Dataset | Non
     features = np.asarray(named)
     if features.dtype == bool:
         features = np.flatnonzero(features)
-    return Dataset(X, max_bin=max_bin, categorical=features.tolist())
+    return Dataset(X, max_bin=max_bin, categorical=features.tolist(), enable_bundle=enable_bundle)

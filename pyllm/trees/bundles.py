@@ -19,6 +19,11 @@ from pyllm.trees.source import RowSource, SparseSource
 USUAL_SHARE = 0.6
 # Features of up to this many bins take a byte a row; one code is kept for missing values.
 NARROW_BINS = 255
+# Codes of a bundle that takes a byte a row, besides the one of all features' usual bin.
+NARROW_CODES = 255
+# Features of more codes than these share columns of two bytes, up to so many that the histogram of
+# a column stays in the first cache.
+_FEW_CODES, _WIDE_CODES = 63, 4095
 
 _Categories = Sequence[np.ndarray | None]
 
@@ -49,7 +54,7 @@ class Lists:
     missing: np.ndarray
 
     def bundles(self, n_samples: int, n_bins: np.ndarray, n_codes: np.ndarray) -> list[list[int]]:
-        """Features that share a column, two or more each, by their lowest.
+        """Features that share a column, two or more each: columns of one byte, then of two.
 
         Args:
             n_bins, n_codes: of all features, without and with the code of missing values.
@@ -58,9 +63,13 @@ class Lists:
         most = (1.0 - USUAL_SHARE) * n_samples
         # Missing values are never what a bundle leaves out.
         fits = (self.counts >= 0) & (self.counts <= most) & (self.usual < bins)
-        candidates = np.flatnonzero(fits & (bins <= NARROW_BINS))
-        found = self.codes.bundles(candidates.tolist(), (codes[candidates] - 1).tolist())
-        return [self.features[bundle].tolist() for bundle in found if len(bundle) > 1]
+        bundles = []
+        few = codes - 1 <= _FEW_CODES
+        for kind, limit in ((few, NARROW_CODES), (~few & (codes - 1 < _WIDE_CODES), _WIDE_CODES)):
+            candidates = np.flatnonzero(fits & kind)
+            found = self.codes.bundles(candidates.tolist(), (codes[candidates] - 1).tolist(), limit)
+            bundles += [self.features[bundle].tolist() for bundle in found if len(bundle) > 1]
+        return bundles
 
 
 def list_columns(
@@ -89,7 +98,7 @@ def list_rows(
 ) -> Lists | None:
     """The features that look sparse, if there are two or more; those that are not, left out."""
     features = [
-        f for f, u in enumerate(usual) if u.share >= USUAL_SHARE and len(cuts[f]) < NARROW_BINS
+        f for f, u in enumerate(usual) if u.share >= USUAL_SHARE and len(cuts[f]) < _WIDE_CODES
     ]
     if len(features) < 2:
         return None

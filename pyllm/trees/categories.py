@@ -9,7 +9,7 @@ _MOST = 1 << 24  # a split holds a bit for each number up to the largest categor
 
 def find_categories(
     values: np.ndarray, counts: np.ndarray, max_bin: int, feature: int
-) -> tuple[np.ndarray, tuple[int, float]]:
+) -> tuple[np.ndarray, int, float]:
     """The categories that get a bin, rising: the max_bin most frequent.
 
     Args:
@@ -31,10 +31,10 @@ def find_categories(
         )
     frequent = np.argsort(-counts, kind="stable")[:max_bin]
     if len(frequent) == 0:
-        return np.zeros(0), (0, 0.0)
+        return np.zeros(0), 0, 0.0
     usual = int((values[frequent] < values[frequent[0]]).sum())
     share = float(counts[frequent[0]] / total)
-    return np.sort(values[frequent]).astype(np.float64), (usual, share)
+    return np.sort(values[frequent]).astype(np.float64), usual, share
 
 
 def keep_known(column: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.checks import require_whole
 from pyllm.trees.cuts import find_bins
 from pyllm.trees.layout import Layout
-from pyllm.trees.source import RowSource, Source, SparseSource, are_blocks, open_source
+from pyllm.trees.source import RowSource, SparseSource, are_blocks, open_source
 
 
 class Dataset:
@@ -69,9 +69,7 @@ class Dataset:
         self.feature_names = _read_names(feature_names, self.n_features)
         self.missing = np.zeros(self.n_features, np.bool_)
         if reference is None:
-            self.cuts: list[np.ndarray] = []
             self.categories: list[np.ndarray | None] = [None] * self.n_features
-            self._usual: list[Usual] = []
             self._find_bins(source, categorical, max_bin)
         elif reference.n_features != self.n_features:
             raise ValueError(
@@ -122,7 +120,7 @@ class Dataset:
         ]
         for bundle in self.bundles:
             lists, first = [listed[f] for f in bundle], [layout.first[f] for f in bundle]
-            plan.append((False, layout.column[bundle[0]], lists, first))
+            plan.append((layout.wide[bundle[0]], layout.column[bundle[0]], lists, first))
         return plan
 
     def _fill_rows(self, source: RowSource, features: set[int]) -> None:
@@ -144,19 +142,28 @@ class Dataset:
                 missing = _cpu.tree_bin(x, [cuts[f]], [wide[f]], [column[f]], first, self._codes)
                 self.missing[f] |= missing[0]
 
-    def _find_bins(self, source: Source, categorical: Iterable[int | str], max_bin: int) -> None:
-        usual = {}
+    def _find_bins(
+        self, source: RowSource | SparseSource, categorical: Iterable[int | str], max_bin: int
+    ) -> None:
+        found: dict[int, tuple[np.ndarray, Usual]] = {}
         for name in categorical:
             f = _feature_index(name, self.feature_names, self.n_features)
-            self.categories[f], usual[f] = find_categories(*source.distinct(f), max_bin, f)
-        for f, known in enumerate(self.categories):
-            if known is None:
+            known, usual, share = find_categories(*source.distinct(f), max_bin, f)
+            self.categories[f] = known
+            found[f] = known[:-1] + 0.5, Usual(usual, share)
+        numerical = [f for f, known in enumerate(self.categories) if known is None]
+        if isinstance(source, SparseSource):
+            stored = np.diff(source.columns.indptr)
+            for f, cuts in zip(numerical, source.cuts(numerical, max_bin), strict=True):
+                share = 1.0 - stored[f] / max(source.n_samples, 1)
+                found[f] = cuts, Usual(int(np.searchsorted(cuts, 0.0)), share)
+        else:
+            for f in numerical:
                 values, weight = source.values(f)
-                cuts, most, share = find_bins(values, max_bin, weight)
-            else:
-                cuts, most, share = known[:-1] + 0.5, *usual[f]
-            self.cuts.append(cuts)
-            self._usual.append(Usual(most, share))
+                cuts, usual, share = find_bins(values, max_bin, weight)
+                found[f] = cuts, Usual(usual, share)
+        self.cuts: list[np.ndarray] = [found[f][0] for f in range(self.n_features)]
+        self._usual: list[Usual] = [found[f][1] for f in range(self.n_features)]
 
     def _describe(self) -> "_cpu.TreeBins":
         return _cpu.TreeBins(

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyllm import _cpu
-from pyllm.trees.bundles import NARROW_BINS
+from pyllm.trees.bundles import NARROW_BINS, NARROW_CODES
 
 _CACHE_LINE = 64
 
 
 @dataclass
 class Layout:
-    """Columns of one byte a row, those of bundles last, and columns of two.
+    """Columns of one byte a row and columns of two, those of bundles last.
 
     Attributes:
         wide, column: by feature, its column and in which of the two matrices that is.
@@ -44,12 +44,13 @@ class Layout:
             layout.column.append(layout.columns[wide])
             layout.columns[wide] += f not in bundled
         for bundle in bundles:
+            wide = sum(n_codes[f] - 1 for f in bundle) > NARROW_CODES
             first = 1  # code 0: all features have their usual bin
             for f in bundle:
-                layout.column[f], layout.first[f] = layout.columns[False], first
-                layout.usual[f] = usual[f]
+                layout.wide[f], layout.column[f] = wide, layout.columns[wide]
+                layout.first[f], layout.usual[f] = first, usual[f]
                 first += n_codes[f] - 1
-            layout.columns[False] += 1
+            layout.columns[wide] += 1
         return layout
 
     def allocate(self, n_samples: int) -> "_cpu.TreeCodes":

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pyllm import _cpu
 from pyllm.trees.matrix import Columns, Dense, read_columns, read_matrix
 from pyllm.trees.sketch import QuantileSketch
 
@@ -23,15 +24,15 @@ class Source(Protocol):
     n_samples: int
     n_features: int
 
-    def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """(n,) values of a feature and their weights; None: all weigh the same."""
-
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct values of a feature over all rows, and how often each occurs."""
 
 
 class RowSource(Source, Protocol):
     """A source that is read by rows."""
+
+    def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """(n,) values of a feature and their weights; None: all weigh the same."""
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, rows as an array), from the first row to the last."""
@@ -73,26 +74,22 @@ class SparseSource:
         self.columns = columns
         self.n_samples, self.n_features = columns.shape
         rows = sampled_rows(self.n_samples)
-        # How often a row is in the sample; None: all are, once.
-        self._times = None if rows is None else np.bincount(rows, minlength=self.n_samples)
         self._weight = weight
-        self._count = self.n_samples if rows is None else len(rows)
-        if weight is None:
-            self._total = float(self._count)
-        else:
+        # How often a row is in the sample; None: all are, once.
+        self._times: np.ndarray | None = None
+        self._count, self._total = self.n_samples, float(self.n_samples)
+        if rows is not None:
+            self._times = np.bincount(rows, minlength=self.n_samples).astype(np.uint8)
+            self._count, self._total = len(rows), float(len(rows))
+        if weight is not None:
             self._total = float((weight if rows is None else weight[rows]).sum())
 
-    def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
-        begin, end = self.columns.indptr[feature : feature + 2]
-        stored, rows = self.columns.data[begin:end], self.columns.indices[begin:end]
-        if self._times is not None:
-            times = self._times[rows]
-            stored, rows = np.repeat(stored, times), np.repeat(rows, times)
-        stored = np.asarray(stored, np.float64)
-        weight = np.ones(len(rows)) if self._weight is None else self._weight[rows]
-        if len(rows) == self._count:
-            return stored, weight
-        return np.append(stored, 0.0), np.append(weight, max(self._total - weight.sum(), 0.0))
+    def cuts(self, features: list[int], max_bin: int) -> list[np.ndarray]:
+        """The cuts of some features, as `find_cuts`."""
+        c = self.columns
+        sample = (self._times, self._weight, self._count, self._total)
+        cuts = _cpu.tree_column_cuts(c.data, c.indices, c.indptr, features, *sample, max_bin)
+        return [np.array(each) for each in cuts]
 
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         begin, end = self.columns.indptr[feature : feature + 2]

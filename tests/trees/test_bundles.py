@@ -22,6 +22,7 @@ def one_hot(rng, n, sizes, *, kind="ones"):
             "ones": lambda: np.ones(n),
             "counts": lambda: rng.integers(1, 6, n),
             "signed": lambda: rng.normal(size=n).round(1),
+            "reals": lambda: rng.normal(size=n),
         }[kind]()
         block[np.arange(n), rng.integers(0, size, n)] = values
         blocks.append(block)
@@ -61,7 +62,7 @@ SETTINGS = [
     seed=st.integers(0, 10_000),
     n=st.sampled_from([3, 40, 300, 1500]),
     sizes=st.lists(st.integers(2, 30), min_size=1, max_size=4),
-    kind=st.sampled_from(["ones", "counts", "signed"]),
+    kind=st.sampled_from(["ones", "counts", "signed", "reals"]),
     density=st.sampled_from([0.0, 0.003, 0.1]),
     missing=st.sampled_from([0.0, 0.001, 0.05]),
     parameters=st.sampled_from(SETTINGS),
@@ -141,10 +142,22 @@ def test_dense_and_overlapping_features_have_columns_alone():
     rng = np.random.default_rng(0)
     assert Dataset(rng.normal(size=(500, 5))).bundles == []
     assert Dataset(rng.random((500, 8)) < 0.2).bundles == []
-    many = rng.integers(1, 400, 5000) * (rng.random(5000) < 0.2)
-    wide = np.stack([many, np.where(many > 0, 0, rng.random(5000) < 0.3)], 1).astype(np.float64)
-    assert Dataset(wide, max_bin=1000).bundles == []
-    assert Dataset(wide[:, [1]]).bundles == []
+    assert Dataset(one_hot(rng, 500, [4])[:, [1]]).bundles == []
+
+
+def test_features_of_many_bins_share_a_column_of_two_bytes():
+    rng = np.random.default_rng(0)
+    X = one_hot(rng, 20_000, [40], kind="reals")
+    dataset = Dataset(X)
+    assert sorted(len(bundle) for bundle in dataset.bundles) == [8, 16, 16]  # 4095 codes, 255 each
+    many = Dataset(X[:, :10], max_bin=600)
+    assert sorted(len(bundle) for bundle in many.bundles) == [2, 8]
+    g = rng.normal(size=20_000) + X[:, 7]
+    for bundled, how in ((dataset, {}), (many, {"max_bin": 600})):
+        plain = Dataset(X[:, : bundled.n_features], enable_bundle=False, **how)
+        for parameters in SETTINGS:
+            trees = [grow_tree(d, g, np.ones(20_000), parameters, seed=2) for d in (bundled, plain)]
+            assert_same(*trees)
 
 
 def test_rare_features_are_exclusive_on_all_rows_not_on_a_sample():
@@ -249,7 +262,7 @@ def test_the_same_bits_on_every_instruction_set_and_thread_count(isa):
         (lambda lists: lists.add_rows(np.zeros((3, 2)), 0, [0, 2], [0, 1], 9), "columns: out of"),
         (lambda lists: lists.add_rows(np.zeros((3, 2)), 8, [0, 1], [0, 1], 9), "first: out of"),
         (lambda lists: lists.add_rows(np.zeros((3, 2)), 0, [0, 1], [0, 5], 9), "features: out of"),
-        (lambda lists: lists.bundles([0, 1], [1, 256]), "codes: out of range"),
+        (lambda lists: lists.bundles([0, 1], [1, 256], 255), "codes: out of range"),
     ],
 )
 def test_refuses(call, message):

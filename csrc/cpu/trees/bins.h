@@ -3,7 +3,7 @@
 // Each feature is cut into bins; a row keeps the bin's number, its code. Codes are kept twice:
 //   row-major     histograms walk rows and want all features of a row in one cache line
 //   column-major  the partition of a node's rows looks at one feature
-// Features of at most 256 codes take a byte, the others two; each kind is a matrix of its own.
+// Columns of at most 256 codes take a byte, the others two; each kind is a matrix of its own.
 //
 // A bundle is a column of several features, of which a row has at most one that is not in its usual
 // bin (bundles.h). Code 0 says that all are; each feature has codes of its own for its other bins.
@@ -14,6 +14,8 @@
 #include <vector>
 
 namespace pyllm::trees {
+
+constexpr int32_t kNarrowBins = 255;  // of a feature whose codes take a byte
 
 struct Feature {
   int32_t bins = 0;      // codes [0, bins) are values, in order (categories: of their numbers)

@@ -21,7 +21,8 @@ constexpr int64_t kVainAlways = 4096;  // and besides
 
 class Bundle {
  public:
-  explicit Bundle(int64_t rows) : taken_((rows + 63) / 64), free_rows_(rows) {}
+  Bundle(int64_t rows, int32_t codes)
+      : taken_((rows + 63) / 64), free_rows_(rows), free_codes_(codes) {}
 
   bool has_room(const Candidate& c) const {
     return c.codes <= free_codes_ && c.listed->count() <= free_rows_;
@@ -47,7 +48,7 @@ class Bundle {
  private:
   std::vector<uint64_t> taken_;  // a bit a row
   int64_t free_rows_;
-  int32_t free_codes_ = kBundleCodes;
+  int32_t free_codes_;
 };
 
 // The bundle among those open that takes a feature; their number if none does.
@@ -69,7 +70,7 @@ size_t place_of(const Candidate& c, size_t turn, const std::vector<Bundle>& bund
 }  // namespace
 
 std::vector<std::vector<int32_t>> find_bundles(const std::vector<Candidate>& candidates,
-                                               int64_t rows) {
+                                               int64_t rows, int32_t codes) {
   std::vector<int32_t> order(candidates.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
@@ -82,7 +83,7 @@ std::vector<std::vector<int32_t>> find_bundles(const std::vector<Candidate>& can
     const size_t at = place_of(c, turn, bundles, open);
     if (at == open.size()) {
       open.push_back(bundles.size());
-      bundles.emplace_back(rows);
+      bundles.emplace_back(rows, codes);
     }
     Bundle& bundle = bundles[open[at]];
     bundle.add(order[turn], c);

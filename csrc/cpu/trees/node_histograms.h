@@ -15,22 +15,12 @@ inline FeatureSlice as_slice(const std::vector<int32_t>& features) {
   return {features.data(), static_cast<int32_t>(features.size())};
 }
 
-// Calls body(slice, its number) on a slice of the features a thread; a column is in one slice.
+// Calls body(slice, its number) for slices that start as slice_starts says.
 template <class Body>
-void in_slices(const Bins& bins, const std::vector<int32_t>& features, Body&& body) {
-  const auto count = static_cast<int64_t>(features.size());
-  const int64_t slices = std::min<int64_t>(count, num_threads());
-  const auto start = [&](int64_t s) {
-    int64_t i = s * count / slices;
-    while (i > 0 && i < count &&
-           bins.features[features[i]].shares_column(bins.features[features[i - 1]])) {
-      ++i;
-    }
-    return i;
-  };
-  parallel_tasks(slices, [&](int64_t s) {
-    const int64_t begin = start(s), end = start(s + 1);
-    body(FeatureSlice{features.data() + begin, static_cast<int32_t>(end - begin)},
+void in_slices(const std::vector<int32_t>& features, const std::vector<int32_t>& starts,
+               Body&& body) {
+  parallel_tasks(static_cast<int64_t>(starts.size()) - 1, [&](int64_t s) {
+    body(FeatureSlice{features.data() + starts[s], starts[s + 1] - starts[s]},
          static_cast<size_t>(s));
   });
 }

@@ -31,8 +31,9 @@ void NodeSplits::find(OpenNode& node) {
   if (allowed.empty()) return;
   if (shared_.rules.criterion == Criterion::absolute) {
     const MedianSplits splits(shared_, node);
-    std::vector<Split> best(num_threads());
-    in_slices(*shared_.input.bins, allowed,
+    const std::vector<int32_t> starts = slice_starts(*shared_.input.bins, allowed);
+    std::vector<Split> best(starts.size());
+    in_slices(allowed, starts,
               [&](const FeatureSlice& slice, size_t s) { splits.find(slice, best[s]); });
     for (Split& of_slice : best) {
       if (of_slice.better_than(node.split)) node.split = std::move(of_slice);
@@ -52,12 +53,13 @@ void NodeSplits::find(OpenNode& node) {
   node.histogram = histograms_.take(node.rows.count);
   const std::vector<int32_t>& summed = subtracts_ ? shared_.features : allowed;
   const auto parts = histograms_.sum(node.rows, as_slice(summed), node.histogram);
+  const std::vector<int32_t> starts = slice_starts(*shared_.input.bins, allowed);
   if (parts.size() > 1) {
-    in_slices(*shared_.input.bins, summed,
+    in_slices(summed, subtracts_ ? shared_.starts : starts,
               [&](const FeatureSlice& slice, size_t) { histograms_.join(parts, slice); });
   }
-  std::vector<Split> best(num_threads());
-  in_slices(*shared_.input.bins, allowed, [&](const FeatureSlice& slice, size_t s) {
+  std::vector<Split> best(starts.size());
+  in_slices(allowed, starts, [&](const FeatureSlice& slice, size_t s) {
     tree_best_split(scan_args(node, slice), best[s]);
   });
   histograms_.give_back_parts(parts);
@@ -71,8 +73,8 @@ void NodeSplits::find(OpenNode& small, OpenNode& large, Histogram parent, bool l
   const std::vector<int32_t>& features = shared_.features;
   const auto parts = histograms_.sum(small.rows, as_slice(features), small.histogram);
   const bool all = share_of_node(shared_.options) >= 1 && shared_.options.interaction.empty();
-  std::vector<Split> of_small(num_threads()), of_large(num_threads());
-  in_slices(*shared_.input.bins, features, [&](const FeatureSlice& slice, size_t s) {
+  std::vector<Split> of_small(shared_.starts.size()), of_large(shared_.starts.size());
+  in_slices(features, shared_.starts, [&](const FeatureSlice& slice, size_t s) {
     histograms_.join(parts, slice);
     histograms_.subtract(slice, parent, small.histogram, large.histogram);
     if (!all) return;
@@ -105,7 +107,10 @@ ScanArgs NodeSplits::scan_args(const OpenNode& node, const FeatureSlice& slice) 
 }
 
 void NodeSplits::scan_allowed(const OpenNode& node, std::vector<Split>& best) const {
-  in_slices(*shared_.input.bins, features_of(node), [&](const FeatureSlice& slice, size_t s) {
+  const std::vector<int32_t> allowed = features_of(node);
+  const std::vector<int32_t> starts = slice_starts(*shared_.input.bins, allowed);
+  best.resize(starts.size());
+  in_slices(allowed, starts, [&](const FeatureSlice& slice, size_t s) {
     tree_best_split(scan_args(node, slice), best[s]);
   });
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 #include "core/philox.h"
@@ -23,12 +24,35 @@ namespace pyllm::PYLLM_ISA {
 
 using namespace trees;
 
+// Cuts of features that share a column, in the order of its codes.
+struct CutBatch {
+  std::vector<int32_t> feature, first;  // a feature, and the first of its cuts
+  int64_t count = 0, capacity = 0;      // of cuts
+  std::tuple<std::vector<int32_t>, std::vector<int64_t>, std::vector<Pair>> sums;
+
+  void start(int64_t cuts) {
+    feature.clear();
+    first.clear();
+    count = 0;
+    capacity = cuts;
+  }
+
+  // Sums left of each cut, (outputs, capacity), packed as the histogram is.
+  template <class Word>
+  Word* left(int32_t outputs) {
+    auto& words = std::get<std::vector<Word>>(sums);
+    if (words.size() < static_cast<size_t>(capacity * outputs)) words.resize(capacity * outputs);
+    return words.data();
+  }
+};
+
 // What a thread needs for a scan; kept from node to node.
 struct ScanWorkspace {
   std::vector<double> gradient, hessian, gain, hessian_sum;
   std::vector<Pair> sums, unbundled;
   std::vector<int32_t> codes;
   std::vector<int64_t> counts;
+  CutBatch batch;
 
   void reserve(size_t cuts) {
     const size_t padded = cuts + Vec<double>::lanes;
@@ -82,6 +106,35 @@ class Scan {
     if (column.missing) try_cuts(column, column.bins - 1, true, best);
   }
 
+  // Of features without missing values or monotone constraints.
+  template <class Word>
+  void look_at(CutBatch& batch, Split& best) {
+    const int64_t cuts = batch.count;
+    if (cuts == 0) return;
+    work_.reserve(cuts);
+    const Word* const sums = batch.left<Word>(args_.outputs);
+    const auto convert = [&](int32_t o) {
+      const Word* left = sums + o * batch.capacity;
+      double* gradient = work_.gradient.data();
+      double* hessian = work_.hessian.data();
+      for (int64_t i = 0; i < cuts; ++i) {
+        const Pair sum = unpack(left[i]);
+        gradient[i] = static_cast<double>(sum[0]) * rules_.gradient_unit;
+        hessian[i] = static_cast<double>(sum[1]) * rules_.hessian_unit;
+      }
+    };
+    sum_gains(cuts, 0, convert);
+    const int64_t cut = best_cut(cuts);
+    if (cut < 0) return;
+    const auto at = std::upper_bound(batch.first.begin(), batch.first.end(), cut) - 1;
+    if (!takes_over(cut, batch.feature[at - batch.first.begin()], best)) return;
+    best.bin = static_cast<int32_t>(cut) - *at;
+    best.missing_left = best.saw_missing = false;
+    for (int32_t o = 0; o < args_.outputs; ++o) {
+      best.left[o] = unpack(sums[o * batch.capacity + cut]);
+    }
+  }
+
  private:
   double total_gradient(int32_t o) const {
     return static_cast<double>(args_.totals[o][0]) * rules_.gradient_unit;
@@ -94,9 +147,27 @@ class Scan {
   void try_cuts(const ScanColumn<Word>& column, int64_t cuts, bool missing_left, Split& best) {
     if (cuts <= 0) return;
     const int monotone = rules_.monotone ? rules_.monotone[column.feature] : 0;
+    sum_gains(cuts, monotone, [&](int32_t o) { running_sums(column, cuts, missing_left, o); });
+    if (column.counts) leave_enough_rows(column.counts, column.bins, cuts, missing_left);
+    if (rules_.random_cuts) keep_one_cut(column, cuts);
+    const int64_t cut = best_cut(cuts);
+    if (cut < 0 || !takes_over(cut, column.feature, best)) return;
+    best.bin = column.code(cut);
+    best.missing_left = missing_left;
+    best.saw_missing = column.missing != nullptr;
+    for (int32_t o = 0; o < args_.outputs; ++o) {
+      best.left[o] = start(column, missing_left, o);
+      const Word* sums = column.sums + o * column.output_stride;
+      for (int64_t b = 0; b <= cut; ++b) best.left[o] += unpack(sums[b]);
+    }
+  }
+
+  // Adds up the gains of cuts over outputs; running_sums(o) gives the sums left of them.
+  template <class RunningSums>
+  void sum_gains(int64_t cuts, int monotone, RunningSums&& running_sums) {
     std::fill_n(work_.gain.data(), cuts + V::lanes, 0.0);
     for (int32_t o = 0; o < args_.outputs; ++o) {
-      running_sums(column, cuts, missing_left, o);
+      running_sums(o);
       if (!newton_) {
         add_likelihoods(cuts, total_gradient(o), total_hessian(o), monotone);
       } else if (plain_ && monotone == 0) {
@@ -108,27 +179,20 @@ class Scan {
       if (o == 0) std::fill_n(work_.hessian_sum.data(), cuts + V::lanes, 0.0);
       for (int64_t i = 0; i < cuts; ++i) work_.hessian_sum[i] += work_.hessian[i];
     }
-    if (column.counts) leave_enough_rows(column.counts, column.bins, cuts, missing_left);
-    if (rules_.random_cuts) keep_one_cut(column, cuts);
-    const int64_t cut = best_cut(cuts);
-    if (cut < 0) return;
+  }
+
+  // Whether a cut betters the best split; if so, that is of this feature from now on.
+  bool takes_over(int64_t cut, int32_t feature, Split& best) const {
     const double gain = work_.gain[cut] - parent_;
     // Rounding can lift a gain of nothing above zero.
     const double magnitude = newton_ ? work_.gain[cut] : magnitude_;
-    if (!(gain > rules_.min_gain) || !(gain > 1e-12 * magnitude)) return;
-    if (gain < best.gain || (gain == best.gain && column.feature >= best.feature)) return;
+    if (!(gain > rules_.min_gain) || !(gain > 1e-12 * magnitude)) return false;
+    if (gain < best.gain || (gain == best.gain && feature >= best.feature)) return false;
     best.gain = gain;
-    best.feature = column.feature;
-    best.bin = column.code(cut);
-    best.missing_left = missing_left;
-    best.saw_missing = column.missing != nullptr;
+    best.feature = feature;
     best.categories.clear();
     best.left.resize(args_.outputs);
-    for (int32_t o = 0; o < args_.outputs; ++o) {
-      best.left[o] = start(column, missing_left, o);
-      const Word* sums = column.sums + o * column.output_stride;
-      for (int64_t b = 0; b <= cut; ++b) best.left[o] += unpack(sums[b]);
-    }
+    return true;
   }
 
   template <class Word>

@@ -15,13 +15,14 @@ constexpr int64_t kPartitionGrain = 1 << 12;  // rows that a thread partitions a
 }  // namespace
 
 std::vector<uint8_t> left_codes(const Feature& f, const Split& split) {
+  const auto is_left = [&](int32_t code) -> uint8_t {
+    if (code >= f.bins) return split.missing_left;
+    return f.categorical ? holds(split.categories, code) : code <= split.bin;
+  };
   std::vector<uint8_t> goes_left(f.stored);
-  for (int32_t stored = 0; stored < f.stored; ++stored) {
-    const int32_t code = f.code(stored);
-    goes_left[stored] = code >= f.bins  ? split.missing_left
-                        : f.categorical ? holds(split.categories, code)
-                                        : code <= split.bin;
-  }
+  if (f.bundled()) std::fill(goes_left.begin(), goes_left.end(), is_left(f.usual));
+  const int32_t own = f.bundled() ? f.codes() - 1 : f.stored;
+  for (int32_t i = f.first; i < f.first + own; ++i) goes_left[i] = is_left(f.code(i));
   return goes_left;
 }
 

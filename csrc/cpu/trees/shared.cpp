@@ -6,10 +6,13 @@
 #include <tuple>
 #include <utility>
 
+#include "core/parallel.h"
 #include "cpu/trees/sampling.h"
 
 namespace pyllm::trees {
 namespace {
+
+constexpr int64_t kFeatureWork = 8;  // of scanning a feature, in bins
 
 // Whether one of the sets holds a feature and all those above.
 bool may_meet(const std::vector<std::vector<int32_t>>& sets, const std::vector<int32_t>& path,
@@ -21,6 +24,26 @@ bool may_meet(const std::vector<std::vector<int32_t>>& sets, const std::vector<i
 }
 
 }  // namespace
+
+std::vector<int32_t> slice_starts(const Bins& bins, const std::vector<int32_t>& features) {
+  const auto work = [&](int32_t f) { return int64_t{bins.features[f].codes()} + kFeatureWork; };
+  const auto count = static_cast<int32_t>(features.size());
+  const int32_t slices = std::min(count, num_threads());
+  std::vector<int32_t> starts{0};
+  int64_t all = 0, done = 0;
+  if (slices > 1) {
+    for (const int32_t f : features) all += work(f);
+  }
+  for (int32_t i = 0; i < count && slices > 1; ++i) {
+    const bool border =
+        i > 0 && !bins.features[features[i]].shares_column(bins.features[features[i - 1]]);
+    const auto next = static_cast<int64_t>(starts.size());
+    if (border && next < slices && done * slices >= all * next) starts.push_back(i);
+    done += work(features[i]);
+  }
+  if (count > 0) starts.push_back(count);
+  return starts;
+}
 
 Shared::Shared(const GrowInput& in, const GrowOptions& o)
     : input(in), options(o), fixed(to_fixed_point(in)), rows(in.count + 1), spare(in.count + 1) {
@@ -52,9 +75,10 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
     if (all[f].codes() > 1) in_order_.push_back(f);
   }
   std::stable_partition(in_order_.begin(), in_order_.end(),
-                        [&](int32_t f) { return !all[f].wide; });
+                        [&](int32_t f) { return all[f].bins <= kNarrowBins; });
   in_order_ = draw_features(in_order_, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
   features = by_column(in_order_);
+  starts = slice_starts(*in.bins, features);
 }
 
 std::vector<int32_t> Shared::by_column(std::vector<int32_t> drawn) const {

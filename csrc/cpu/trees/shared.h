@@ -10,6 +10,10 @@
 
 namespace pyllm::trees {
 
+// Where to cut features, which stand in the order of columns, into a slice a thread: at borders of
+// columns, of about as many bins each.
+std::vector<int32_t> slice_starts(const Bins& bins, const std::vector<int32_t>& features);
+
 // What all parts of a tree share while it grows; constant but for the rows, of which each node
 // owns its segment.
 struct Shared {
@@ -19,6 +23,7 @@ struct Shared {
   Scratch<int32_t> rows, spare;
   SplitRules rules;
   std::vector<int32_t> features;  // that can be split at all and that the tree drew, by column
+  std::vector<int32_t> starts;    // of their slices
 
   Shared(const GrowInput& input, const GrowOptions& options);
 

@@ -92,26 +92,81 @@ void scan_feature(const ScanArgs& args, Scan& scan, ScanColumn<Word>& column, Sp
 }
 
 template <class Word>
+void scan_column(const ScanArgs& args, Scan& scan, int32_t feature, Split& best) {
+  const Feature& f = args.bins->features[feature];
+  ScanColumn<Word> column;
+  column.feature = feature;
+  column.sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
+  column.output_stride = args.bins->total;
+  scan_feature(args, scan, column, best);
+}
+
+// Whether the cuts of a bundled feature may be judged together with those of others.
+bool batches(const ScanArgs& args, int32_t feature) {
+  const Feature& f = args.bins->features[feature];
+  return !f.missing && !f.categorical && !args.counts.sums && !args.rules->random_cuts &&
+         (!args.rules->monotone || args.rules->monotone[feature] == 0);
+}
+
+// A feature has a cut for each bin it stores: those below the usual one are summed from the left,
+// those above it from the right.
+template <class Word>
+void add_cuts(const ScanArgs& args, int32_t feature, CutBatch& batch, Word* left) {
+  const Feature& f = args.bins->features[feature];
+  const int32_t cuts = f.codes() - 1;
+  const Word* sums = static_cast<const Word*>(args.histogram.sums) + f.offset + f.first;
+  left += batch.count;
+  for (int32_t o = 0; o < args.outputs; ++o) {
+    Word sum{};
+    for (int32_t i = 0; i < f.usual; ++i) left[i] = sum += sums[i];
+    sum = packed<Word>(args.totals[o]);
+    for (int32_t i = cuts - 1; i >= f.usual; --i) left[i] = sum -= sums[i];
+    sums += args.bins->total;
+    left += batch.capacity;
+  }
+  batch.feature.push_back(feature);
+  batch.first.push_back(static_cast<int32_t>(batch.count));
+  batch.count += cuts;
+}
+
+// The features of a bundle: [begin, end).
+template <class Word>
+void scan_bundle(const ScanArgs& args, Scan& scan, const int32_t* begin, const int32_t* end,
+                 Split& best) {
+  ScanWorkspace& work = scan_workspace();
+  work.batch.start(args.bins->features[*begin].stored);
+  Word* const left = work.batch.left<Word>(args.outputs);
+  for (; begin < end; ++begin) {
+    if (batches(args, *begin)) {
+      add_cuts(args, *begin, work.batch, left);
+      continue;
+    }
+    const Feature& f = args.bins->features[*begin];
+    if (!unbundle<Word>(args, f, work.unbundled)) continue;
+    ScanColumn<Pair> column;
+    column.feature = *begin;
+    column.sums = work.unbundled.data();
+    column.output_stride = f.codes();
+    scan_feature(args, scan, column, best);
+  }
+  scan.look_at<Word>(work.batch, best);
+}
+
+template <class Word>
 void scan_histogram(const ScanArgs& args, Split& best) {
   Scan scan(args);
-  std::vector<Pair>& unbundled = scan_workspace().unbundled;
-  for (int32_t i = 0; i < args.slice.count; ++i) {
-    const int32_t feature = args.slice.features[i];
-    const Feature& f = args.bins->features[feature];
-    if (f.bundled()) {
-      if (!unbundle<Word>(args, f, unbundled)) continue;
-      ScanColumn<Pair> column;
-      column.feature = feature;
-      column.sums = unbundled.data();
-      column.output_stride = f.codes();
-      scan_feature(args, scan, column, best);
+  const auto& features = args.bins->features;
+  const int32_t* const last = args.slice.features + args.slice.count;
+  for (const int32_t* at = args.slice.features; at < last;) {
+    const Feature& f = features[*at];
+    const int32_t* end = at + 1;
+    if (!f.bundled()) {
+      scan_column<Word>(args, scan, *at, best);
     } else {
-      ScanColumn<Word> column;
-      column.feature = feature;
-      column.sums = static_cast<const Word*>(args.histogram.sums) + f.offset;
-      column.output_stride = args.bins->total;
-      scan_feature(args, scan, column, best);
+      while (end < last && features[*end].shares_column(f)) ++end;
+      scan_bundle<Word>(args, scan, at, end, best);
     }
+    at = end;
   }
 }
 
