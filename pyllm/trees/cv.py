@@ -16,6 +16,7 @@ from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import FloatArray, Labels, Objective
+from pyllm.trees.read_labels import read_labels
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def cv(
     objective = make_objective(objective)
     parameters, tree = parameters or BoostParameters(), tree or TreeParameters()
     require_whole("n_rounds", n_rounds, 1)
-    labels = Labels(np.asarray(y), weight, query_offset)
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    labels = read_labels(y, X.shape[0], weight, query_offset)
     measured = [make_metric(m) for m in metrics or [objective.metric]]
     boosters = []
     for train, test in _folds(folds, labels, objective, groups, parameters.seed):

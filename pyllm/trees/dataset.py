@@ -71,6 +71,8 @@ class Dataset:
         if reference is None:
             self.categories: list[np.ndarray | None] = [None] * self.n_features
             self._find_bins(source, categorical, max_bin)
+        elif not isinstance(reference, Dataset):
+            raise TypeError(f"reference: expected a Dataset, got {type(reference).__name__}")
         elif reference.n_features != self.n_features:
             raise ValueError(
                 f"reference: has {reference.n_features} features, X has {self.n_features}"

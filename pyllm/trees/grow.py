@@ -224,6 +224,7 @@ def grow_tree(
     """
     if dataset.n_samples == 0:
         raise ValueError("dataset: expected at least one row")
+    require_whole("seed", seed, 0, (1 << 64) - 1)
     g = np.asarray(gradient, np.float32)
     h = np.asarray(hessian, np.float32)
     if g.ndim not in (1, 2) or g.shape[0] != dataset.n_samples or 0 in g.shape:

@@ -13,7 +13,8 @@ from pyllm.trees.forest import Forest
 from pyllm.trees.grow import TreeParameters
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import Metric, make_metric
-from pyllm.trees.objective import FloatArray, Labels, Objective
+from pyllm.trees.objective import FloatArray, Objective
+from pyllm.trees.read_labels import read_eval_sets, read_labels
 from pyllm.trees.watch import Callback, EarlyStopping
 
 
@@ -57,6 +58,7 @@ def train(
 
     Raises:
         ValueError: something does not fit; the message names it.
+        TypeError: no Dataset, or a pair that is none.
 
     Examples:
         >>> import numpy as np
@@ -69,12 +71,13 @@ def train(
     """
     require_whole("n_rounds", n_rounds, 1)
     objective = make_objective(objective)
-    labels = objective.prepare(Labels(np.asarray(y), weight, query_offset))
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset: expected a Dataset, got {type(dataset).__name__}")
+    labels = objective.prepare(read_labels(y, dataset.n_samples, weight, query_offset))
     if isinstance(eval_sets, Mapping):
-        eval_sets = [
-            EvalSet(name, X, objective.prepare(Labels(np.asarray(target))))
-            for name, (X, target) in eval_sets.items()
-        ]
+        eval_sets = read_eval_sets(eval_sets, objective)
+    if start is not None and not (isinstance(start, tuple) and len(start) == 2):
+        raise TypeError("start: expected a pair (Forest, rows)")
     forest, rows = (None, None) if start is None else start
     booster = Booster(
         dataset,
