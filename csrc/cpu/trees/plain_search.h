@@ -140,20 +140,23 @@ class PlainSearch {
   void add_up(const int32_t* columns) {
     int32_t column[kFeatures];
     std::copy_n(columns, kFeatures, column);
-    const int64_t outputs = kOneOutput ? 1 : outputs_;
-    int64_t* __restrict table = table_.data();
-    uint32_t* row_table = row_table_.data();
-    for (int32_t i = 0; i < node_.count; ++i) {
-      const int64_t row = node_.rows[i];
-      const uint8_t* codes = rows_.codes + row * rows_.stride;
-      const int64_t* __restrict words = rows_.words + row * outputs;
+    const int64_t outputs = kOneOutput ? 1 : outputs_, stride = rows_.stride;
+    const int32_t* const rows = node_.rows;
+    const uint8_t* const all_codes = rows_.codes;
+    const int64_t* const all_words = rows_.words;
+    int64_t* const table = table_.data();
+    uint32_t* const row_table = min_rows_ > 1 ? row_table_.data() : nullptr;
+    for (int32_t i = 0, count = node_.count; i < count; ++i) {
+      const int64_t row = rows[i];
+      const uint8_t* codes = all_codes + row * stride;
+      const int64_t* words = all_words + row * outputs;
       for (int32_t j = 0; j < kFeatures; ++j) {
         const uint32_t code = codes[column[j]];
         occurs_[j][code / 64] |= uint64_t{1} << code % 64;
         int64_t* sums = table + (j * kCodes + code) * outputs;
         for (int64_t o = 0; o < outputs; ++o) sums[o] += words[o];
       }
-      if (min_rows_ <= 1) continue;
+      if (!row_table) continue;
       for (int32_t j = 0; j < kFeatures; ++j) ++row_table[j * kCodes + codes[column[j]]];
     }
   }
@@ -266,7 +269,9 @@ class PlainSearch {
     for (int32_t o = 0; o < outputs_; ++o) {
       int64_t* to = node_words_.data() + int64_t{o} * kSubtreeRows;
       const int64_t* from = rows_.words + o;
-      for (int32_t i = 0; i < node_.count; ++i) to[i] = from[int64_t{node_.rows[i]} * outputs_];
+      for (int32_t i = 0, n = node_.count; i < n; ++i) {
+        to[i] = from[int64_t{node_.rows[i]} * outputs_];
+      }
     }
   }
 
@@ -281,16 +286,20 @@ class PlainSearch {
   void copy_codes(const int32_t* columns) {
     int32_t column[kFeatures];
     std::copy_n(columns, kFeatures, column);
-    for (int32_t i = 0; i < node_.count; ++i) {
-      const uint8_t* codes = rows_.codes + node_.rows[i] * rows_.stride;
-      for (int32_t j = 0; j < kFeatures; ++j) codes_[j][i] = codes[column[j]];
+    const int32_t* const rows = node_.rows;
+    const uint8_t* const all = rows_.codes;
+    const int64_t stride = rows_.stride;
+    uint8_t (*const to)[kSubtreeRows] = codes_;
+    for (int32_t i = 0, n = node_.count; i < n; ++i) {
+      const uint8_t* codes = all + rows[i] * stride;
+      for (int32_t j = 0; j < kFeatures; ++j) to[j][i] = codes[column[j]];
     }
   }
 
   // One cut between the least and the greatest code that occur.
   void try_random_cut(int32_t feature, const uint8_t* codes) {
     uint8_t least = kCodes - 1, greatest = 0;
-    for (int32_t i = 0; i < node_.count; ++i) {
+    for (int32_t i = 0, n = node_.count; i < n; ++i) {
       least = std::min(least, codes[i]);
       greatest = std::max(greatest, codes[i]);
     }
@@ -325,7 +334,10 @@ class PlainSearch {
     for (int32_t o = 0; o < outputs_; ++o) {
       const int64_t* words = node_words_.data() + int64_t{o} * kSubtreeRows;
       int64_t sum = 0;
-      for (int32_t i = 0; i < node_.count; ++i) sum += codes[i] <= code ? words[i] : 0;
+      for (int32_t i = 0, n = node_.count; i < n; ++i) {
+        sum +=
+            words[i] & -static_cast<int64_t>(codes[i] <= code);  // a branch could not be foreseen
+      }
       if (missing_left) {
         for (int32_t i = 0; i < node_.count; ++i) sum += codes[i] == beyond ? words[i] : 0;
       }
@@ -340,7 +352,7 @@ class PlainSearch {
     if (!(score < kInfinity) || !betters(score, feature)) return;
     uint8_t last = 0;  // the last code that occurs left of the cut
     int32_t rows = 0;
-    for (int32_t i = 0; i < node_.count; ++i) {
+    for (int32_t i = 0, n = node_.count; i < n; ++i) {
       const bool is_left = codes[i] <= code;
       last = std::max<uint8_t>(last, is_left ? codes[i] : 0);
       rows += is_left | (codes[i] == beyond);
