@@ -122,7 +122,8 @@ class SparseLists {
     args.most = most;
     args.features = pick(features);
     for (const SparseCodes* list : args.features) {
-      if (!list->rows.empty() && list->rows.back() >= first) {
+      if (list->shared) throw py::value_error("features: already listed");
+      if (list->count() > 0 && list->rows()[list->count() - 1] >= first) {
         throw py::value_error("first: expected rows after those that are listed");
       }
     }
@@ -142,8 +143,9 @@ class SparseLists {
     args.columns = columns;
     args.features = pick(features);
     for (const SparseCodes* list : args.features) {
-      if (!list->rows.empty()) throw py::value_error("features: already listed");
+      if (list->count() > 0) throw py::value_error("features: already listed");
     }
+    kept_.push_back(py::reinterpret_borrow<py::object>(indices));
     const py::gil_scoped_release release;
     tree_list_columns(args);
   }
@@ -226,6 +228,7 @@ class SparseLists {
 
   int64_t rows_;
   std::vector<SparseCodes> lists_;
+  std::vector<py::object> kept_;  // whose rows the lists share
 };
 
 }  // namespace

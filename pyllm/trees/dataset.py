@@ -50,6 +50,10 @@ class Dataset:
         ValueError: X is no matrix of numbers, or another argument does not fit it.
     """
 
+    cuts: list[np.ndarray]
+    categories: list[np.ndarray | None]
+    _usual: list[Usual]
+
     def __init__(
         self,
         X: Any,
@@ -69,7 +73,7 @@ class Dataset:
         self.feature_names = _read_names(feature_names, self.n_features)
         self.missing = np.zeros(self.n_features, np.bool_)
         if reference is None:
-            self.categories: list[np.ndarray | None] = [None] * self.n_features
+            self.categories = [None] * self.n_features
             self._find_bins(source, categorical, max_bin)
         elif not isinstance(reference, Dataset):
             raise TypeError(f"reference: expected a Dataset, got {type(reference).__name__}")
@@ -94,6 +98,7 @@ class Dataset:
         lists = None
         if isinstance(source, SparseSource):
             lists = list_columns(source, self.cuts, self.categories)
+            source.drop_values()
         elif enable_bundle:
             lists = list_rows(source, self.cuts, self.categories, self._usual)
         listed: dict[int, int] = {}
@@ -164,8 +169,8 @@ class Dataset:
                 values, weight = source.values(f)
                 cuts, usual, share = find_bins(values, max_bin, weight)
                 found[f] = cuts, Usual(usual, share)
-        self.cuts: list[np.ndarray] = [found[f][0] for f in range(self.n_features)]
-        self._usual: list[Usual] = [found[f][1] for f in range(self.n_features)]
+        self.cuts = [found[f][0] for f in range(self.n_features)]
+        self._usual = [found[f][1] for f in range(self.n_features)]
 
     def _describe(self) -> "_cpu.TreeBins":
         return _cpu.TreeBins(

@@ -5,6 +5,7 @@ rows, block by block, or the entries, column by column (for their codes). None m
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,6 +91,10 @@ class SparseSource:
         sample = (self._times, self._weight, self._count, self._total)
         cuts = _cpu.tree_column_cuts(c.data, c.indices, c.indptr, features, *sample, max_bin)
         return [np.array(each) for each in cuts]
+
+    def drop_values(self) -> None:
+        """Keep where the entries are, not what they are."""
+        self.columns = replace(self.columns, data=self.columns.data[:0].copy())
 
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         begin, end = self.columns.indptr[feature : feature + 2]

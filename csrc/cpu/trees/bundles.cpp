@@ -32,11 +32,15 @@ class Bundle {
   // Rows of the feature up to the first one that is taken; all of them: none is.
   int64_t rows_free(const SparseCodes& listed) const {
     const auto taken = [&](int32_t row) { return taken_[row / 64] >> row % 64 & 1; };
-    return std::find_if(listed.rows.begin(), listed.rows.end(), taken) - listed.rows.begin();
+    const int32_t* rows = listed.rows();
+    return std::find_if(rows, rows + listed.count(), taken) - rows;
   }
 
   void add(int32_t feature, const Candidate& c) {
-    for (const int32_t row : c.listed->rows) taken_[row / 64] |= uint64_t{1} << row % 64;
+    const int32_t* rows = c.listed->rows();
+    for (int64_t i = 0; i < c.listed->count(); ++i) {
+      taken_[rows[i] / 64] |= uint64_t{1} << rows[i] % 64;
+    }
     free_codes_ -= c.codes;
     free_rows_ -= c.listed->count();
     features.push_back(feature);

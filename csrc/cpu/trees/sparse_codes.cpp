@@ -4,6 +4,7 @@
 #include "cpu/trees/sparse_codes.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/parallel.h"
 #include "cpu/trees/cut_search.h"
@@ -25,14 +26,14 @@ void list(const CutSearch<T>& search, const T* values, int64_t n, RowOf&& row_of
   out.missing |= search.find(values, n, codes);
   for (int64_t i = 0; i < n; ++i) {
     if (codes[i] == out.usual) continue;
-    out.rows.push_back(static_cast<int32_t>(row_of(i)));
+    out.own.push_back(static_cast<int32_t>(row_of(i)));
     out.codes.push_back(static_cast<uint16_t>(codes[i]));
   }
 }
 
 void give_up(SparseCodes& codes) {
   codes.given_up = true;
-  codes.rows = {};
+  codes.own = {};
   codes.codes = {};
 }
 
@@ -59,20 +60,36 @@ void list_rows(const ListRowsArgs& args) {
   });
 }
 
+// Most columns store no usual value: their rows are used as they stand.
 template <class T, class Index>
 void list_columns(const ListColumnsArgs& args) {
   parallel_tasks(static_cast<int64_t>(args.features.size()), [&](int64_t f) {
     SparseCodes& out = *args.features[f];
     const CutSearch<T> search(out.cuts);
-    const int64_t from = args.offset[args.columns[f]], to = args.offset[args.columns[f] + 1];
-    out.rows.reserve(to - from);
-    out.codes.reserve(to - from);
-    for (int64_t begin = from; begin < to; begin += kBlock) {
-      const Index* rows = args.indices.as<Index>() + begin;
-      list(
-          search, args.data.as<T>() + begin, std::min(kBlock, to - begin),
-          [&](int64_t i) { return rows[i]; }, out);
+    const int64_t from = args.offset[args.columns[f]],
+                  count = args.offset[args.columns[f] + 1] - from;
+    const Index* rows = args.indices.as<Index>() + from;
+    out.codes.resize(count);
+    int32_t codes[kBlock];
+    for (int64_t begin = 0; begin < count; begin += kBlock) {
+      const int64_t n = std::min(kBlock, count - begin);
+      out.missing |= search.find(args.data.as<T>() + from + begin, n, codes);
+      std::copy_n(codes, n, out.codes.begin() + begin);
     }
+    const bool all = std::find(out.codes.begin(), out.codes.end(), out.usual) == out.codes.end();
+    if (all && std::is_same_v<Index, int32_t>) {
+      out.shared = reinterpret_cast<const int32_t*>(rows);
+      out.shared_count = count;
+    } else {
+      int64_t kept = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        if (out.codes[i] == out.usual) continue;
+        out.own.push_back(static_cast<int32_t>(rows[i]));
+        out.codes[kept++] = out.codes[i];
+      }
+      out.codes.resize(kept);
+    }
+    if (out.cuts.size() == 1 && !out.missing && out.usual < 2) out.codes = {};
   });
 }
 
@@ -82,9 +99,10 @@ void fill(const SparseColumn& column, int64_t rows, Code* __restrict out) {
   std::fill_n(out, rows, static_cast<Code>(bundle ? 0 : column.members.front().codes->usual));
   for (const ColumnMember& member : column.members) {
     const SparseCodes& from = *member.codes;
+    const int32_t* listed = from.rows();
     for (int64_t i = 0; i < from.count(); ++i) {
-      const int32_t code = from.codes[i];
-      out[from.rows[i]] =
+      const int32_t code = from.code(i);
+      out[listed[i]] =
           static_cast<Code>(bundle ? member.first + code - (code > from.usual ? 1 : 0) : code);
     }
   }

@@ -13,13 +13,17 @@ namespace pyllm::trees {
 
 struct SparseCodes {
   std::vector<double> cuts;
-  int32_t usual = 0;          // the code of rows that are not listed
-  bool missing = false;       // a listed row misses the feature
-  bool given_up = false;      // more rows than was worth listing
-  std::vector<int32_t> rows;  // rising
-  std::vector<uint16_t> codes;
+  int32_t usual = 0;                // the code of rows that are not listed
+  bool missing = false;             // a listed row misses the feature
+  bool given_up = false;            // more rows than was worth listing
+  std::vector<int32_t> own;         // rows, rising
+  const int32_t* shared = nullptr;  // those of a sparse matrix in their place
+  int64_t shared_count = 0;
+  std::vector<uint16_t> codes;  // by listed row; empty: the other one of two codes
 
-  int64_t count() const { return static_cast<int64_t>(rows.size()); }
+  int64_t count() const { return shared ? shared_count : static_cast<int64_t>(own.size()); }
+  const int32_t* rows() const { return shared ? shared : own.data(); }
+  int32_t code(int64_t i) const { return codes.empty() ? 1 - usual : codes[i]; }
 };
 
 // Lists the rows of a block of a matrix.
@@ -34,7 +38,7 @@ struct ListRowsArgs {
 // Lists the entries of a matrix stored by columns.
 struct ListColumnsArgs {
   Array data;                       // float32 or float64
-  Array indices;                    // int32 or int64, rising within a column
+  Array indices;                    // int32 or int64, rising within a column; must outlive lists
   const int64_t* offset = nullptr;  // of a column's first entry
   std::vector<int32_t> columns;     // of the matrix, one a feature
   std::vector<SparseCodes*> features;
