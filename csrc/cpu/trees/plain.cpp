@@ -19,8 +19,7 @@ bool has_plain_subtrees(const Shared& shared) {
          std::min(kSubtreeRows, shared.input.count) <= shared.fixed.block &&
          bins.narrow.stride * kSubtreeRows <= kCopiedBytes &&
          std::none_of(shared.features.begin(), shared.features.end(), [&](int32_t f) {
-           const Feature& feature = bins.features[f];
-           return feature.wide || feature.categorical || feature.bundled();
+           return bins.features[f].wide || bins.features[f].categorical;
          });
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "core/philox.h"
@@ -49,11 +50,12 @@ class PlainSearch {
         share_(shared.options.share_by_node),
         outputs_(shared.input.outputs),
         rows_(rows),
-        draw_(shared.features),
+        draw_(shared.in_order),
         least_(std::max(rules_.min_child_weight,
                         static_cast<double>(rules_.least_hessian_sum) * rules_.hessian_unit)),
         table_(static_cast<size_t>(kGroup) * kCodes * outputs_),
         row_table_(min_rows_ > 1 ? kGroup * kCodes : 0),
+        spare_(static_cast<size_t>(kCodes) * outputs_),
         sums_(static_cast<size_t>(kCodes) * outputs_),
         missing_(outputs_),
         left_(outputs_),
@@ -106,6 +108,7 @@ class PlainSearch {
     for (int32_t j = 0; j < count; ++j) {
       const Feature& f = features_[features[j]];
       cuts_.feature = features[j];
+      if (f.bundled()) unbundle(f, j);
       run(f, j);
       try_cuts(cuts_.missing ? cuts_.count : cuts_.count - 1, false);
       if (cuts_.missing) try_cuts(cuts_.count - 1, true);
@@ -159,6 +162,36 @@ class PlainSearch {
       if (!row_table) continue;
       for (int32_t j = 0; j < kFeatures; ++j) ++row_table[j * kCodes + codes[column[j]]];
     }
+  }
+
+  // Makes the sums by code of a column those of a bundled feature.
+  void unbundle(const Feature& f, int32_t j) {
+    uint64_t occurred[kCodes / 64];
+    std::copy_n(occurs_[j], kCodes / 64, occurred);
+    std::fill_n(occurs_[j], kCodes / 64, 0);
+    std::fill_n(spare_.data(), int64_t{f.codes()} * outputs_, 0);
+    std::fill_n(spare_rows_, f.codes(), 0);
+    int64_t* const table = table_.data() + int64_t{j} * kCodes * outputs_;
+    uint32_t* const row_table = min_rows_ > 1 ? row_table_.data() + j * kCodes : nullptr;
+    const auto each = [](const uint64_t* codes, auto&& body) {
+      for (int32_t w = 0; w < kCodes / 64; ++w) {
+        for (uint64_t bits = codes[w]; bits != 0; bits &= bits - 1) {
+          body(w * 64 + std::countr_zero(bits));
+        }
+      }
+    };
+    each(occurred, [&](int32_t stored) {
+      const int32_t code = f.code(stored);
+      occurs_[j][code / 64] |= uint64_t{1} << code % 64;
+      for (int32_t o = 0; o < outputs_; ++o) {
+        spare_[code * outputs_ + o] += std::exchange(table[stored * outputs_ + o], 0);
+      }
+      if (row_table) spare_rows_[code] += std::exchange(row_table[stored], 0);
+    });
+    each(occurs_[j], [&](int32_t code) {
+      std::copy_n(spare_.data() + code * outputs_, outputs_, table + code * outputs_);
+      if (row_table) row_table[code] = spare_rows_[code];
+    });
   }
 
   // Running sums over the codes that occur; leaves the table empty.
@@ -279,7 +312,13 @@ class PlainSearch {
     int32_t columns[kGroup];
     for (int32_t j = 0; j < count; ++j) columns[j] = features_[features[j]].column;
     with_count(count, [&](auto known) { copy_codes<known>(columns); });
-    for (int32_t j = 0; j < count; ++j) try_random_cut(features[j], codes_[j]);
+    for (int32_t j = 0; j < count; ++j) {
+      const Feature& f = features_[features[j]];
+      for (int32_t i = 0; i < node_.count && f.bundled(); ++i) {
+        codes_[j][i] = static_cast<uint8_t>(f.code(codes_[j][i]));
+      }
+      try_random_cut(features[j], codes_[j]);
+    }
   }
 
   template <int32_t kFeatures>
@@ -387,6 +426,8 @@ class PlainSearch {
   std::vector<int64_t> table_;       // (kGroup, kCodes, outputs), 0 between uses
   std::vector<uint32_t> row_table_;  // (kGroup, kCodes), as well
   uint64_t occurs_[kGroup][kCodes / 64];
+  std::vector<int64_t> spare_;  // (kCodes, outputs), of a bundled feature
+  uint32_t spare_rows_[kCodes];
   Cuts cuts_;
   std::vector<int64_t> sums_;       // (outputs, kCodes), left of each cut
   std::vector<int64_t> missing_;    // by output

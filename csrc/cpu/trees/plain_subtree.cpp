@@ -139,7 +139,7 @@ class PlainGrower {
     int32_t* right = spare_.data();
     for (int32_t i = 0; i < count; ++i) {
       const int32_t row = order[i];
-      const int32_t code = codes[row * codes_.stride];
+      const int32_t code = f.code(codes[row * codes_.stride]);
       const int32_t is_left = (code <= cut.bin) | (code == missing);
       *left = row;
       *right = row;

@@ -72,12 +72,12 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
 
   const std::vector<Feature>& all = in.bins->features;
   for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
-    if (all[f].codes() > 1) in_order_.push_back(f);
+    if (all[f].codes() > 1) in_order.push_back(f);
   }
-  std::stable_partition(in_order_.begin(), in_order_.end(),
+  std::stable_partition(in_order.begin(), in_order.end(),
                         [&](int32_t f) { return all[f].bins <= kNarrowBins; });
-  in_order_ = draw_features(in_order_, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
-  features = by_column(in_order_);
+  in_order = draw_features(in_order, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
+  features = by_column(in_order);
   starts = slice_starts(*in.bins, features);
 }
 
@@ -98,7 +98,7 @@ std::vector<int32_t> Shared::features_of(uint64_t key, int32_t depth,
   if (options.share_by_level >= 1 && options.share_by_node >= 1 && options.interaction.empty()) {
     return features;
   }
-  const auto of_level = draw_features(in_order_, options.share_by_level, input.seed,
+  const auto of_level = draw_features(in_order, options.share_by_level, input.seed,
                                       stream_of(Draw::level, static_cast<uint64_t>(depth)));
   auto allowed =
       draw_features(of_level, options.share_by_node, input.seed, stream_of(Draw::node, key));

@@ -24,6 +24,7 @@ struct Shared {
   SplitRules rules;
   std::vector<int32_t> features;  // that can be split at all and that the tree drew, by column
   std::vector<int32_t> starts;    // of their slices
+  std::vector<int32_t> in_order;  // the same features in the order of draws: not that of bundles
 
   Shared(const GrowInput& input, const GrowOptions& options);
 
@@ -32,10 +33,7 @@ struct Shared {
                                    const std::vector<int32_t>& path) const;
 
  private:
-  // Features are drawn in an order that does not depend on bundles, and looked at by column.
   std::vector<int32_t> by_column(std::vector<int32_t> drawn) const;
-
-  std::vector<int32_t> in_order_;
 };
 
 }  // namespace pyllm::trees
