@@ -516,3 +516,22 @@ def test_friedmans_criterion_is_an_old_name():
     with pytest.warns(FutureWarning, match="friedman_mse"):
         old = DecisionTreeRegressor(max_depth=3, criterion="friedman_mse").fit(X, y)
     assert old.forest_ == DecisionTreeRegressor(max_depth=3).fit(X, y).forest_
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "poisson", "absolute_error"])
+def test_criteria_see_through_bundles(criterion):
+    """One-hot columns share a column of codes; the tree is that of the columns apart."""
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, 12, 3000)
+    X = np.column_stack([code[:, np.newaxis] == np.arange(12), rng.normal(size=3000)]) * 1.0
+    y = rng.poisson(np.exp(rng.normal(size=12)[code] + 0.3 * X[:, -1]))
+    kind = DecisionTreeClassifier if criterion == "entropy" else DecisionTreeRegressor
+    trees = [
+        kind(criterion=criterion, max_depth=6, enable_bundle=bundled)
+        .fit(X, np.minimum(y, 3) if criterion == "entropy" else y)
+        .forest_
+        for bundled in (True, False)
+    ]
+    assert trees[0] == trees[1]
+    assert trees[0].n_trees == 1
+    assert len(set(trees[0].feature.tolist())) > 4
