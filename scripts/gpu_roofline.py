@@ -89,10 +89,10 @@ def rows_work(name, family, kernel, arrays, flops, shape=ROWS, extra=lambda rows
     )  # fmt: skip
 
 
-def causal_steps(length: int, tile: int, step: int) -> int:
-    """Tiles of keys that all tiles of queries see, or of queries that all tiles of keys are seen
-    by: as many either way."""
-    return sum(ceil(min(first + tile, length) / step) for first in range(0, length, tile))
+def causal_steps(length: int, tile: int, step: int) -> list[int]:
+    """For each tile of queries the tiles of `step` keys that it sees; as many tiles of queries see
+    each tile of keys."""
+    return [ceil(min(first + tile, length) / step) for first in range(0, length, tile)]
 
 
 def query_tile(dim: int) -> int:
@@ -104,16 +104,19 @@ def backward_step(dim: int) -> int:
 
 
 def attention_forward(dim: int) -> Work:
-    keys = 64
+    keys = 64 if dim <= 96 else 48
 
     def steps(length):
-        return causal_steps(length, query_tile(dim), keys)
+        return sum(causal_steps(length, query_tile(dim), keys))
+
+    def fetched(length):  # keys; the last tile may go beyond the last one
+        return sum(min(n * keys, length) for n in causal_steps(length, query_tile(dim), keys))
 
     return Work(
         f"attention forward, head size {dim}", "attention", f"attention_forward<bf16, {dim}>",
         {"heads": 128, "length": 4096},
         moved=lambda heads, length: heads
-        * (2 * 2 * dim * length + 4 * length + 2 * 2 * dim * keys * steps(length)),
+        * (2 * 2 * dim * length + 4 * length + 2 * 2 * dim * fetched(length)),
         least=lambda heads, length: heads * (4 * 2 * dim * length + 4 * length),
         flops=lambda heads, length: heads * 2 * 2 * query_tile(dim) * keys * dim * steps(length),
         unit=TENSOR, cached=True,
@@ -124,7 +127,7 @@ def attention_backward_q(dim: int) -> Work:
     step = backward_step(dim)
 
     def steps(length):
-        return causal_steps(length, 64, step)
+        return sum(causal_steps(length, 64, step))
 
     return Work(
         f"attention dQ, head size {dim}", "attention_backward",
@@ -141,7 +144,7 @@ def attention_backward_kv(dim: int) -> Work:
     step = backward_step(dim)
 
     def steps(length):
-        return causal_steps(length, 64, step)
+        return sum(causal_steps(length, 64, step))
 
     return Work(
         f"attention dK and dV, head size {dim}", "attention_backward",
@@ -238,7 +241,7 @@ def si(value: float, unit: str) -> str:
     for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return f"{value / scale:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+    return f"{value:.3g} {unit}".strip()
 
 
 def row(work: Work, device: Device, budget: dict) -> str:
@@ -250,7 +253,7 @@ def row(work: Work, device: Device, budget: dict) -> str:
         work.name,
         f"{device.target}, {device.name}",
         str(used["registers"]),
-        f"{(budget['shared'] + budget['dynamic']) / 1024:.3g} KiB",
+        f"{budget['shared'] + budget['dynamic']:,}",
         f"{used['blocks']} x {budget['threads']}, {warps / WARPS:.0%}",
         si(moved, "B"),
         f"{moved / least:.2f}",
@@ -269,7 +272,7 @@ def table() -> str:
         shapes.setdefault(shape, []).append(work.name)
     return "\n".join(
         [
-            "| kernel | target | registers | shared | blocks x threads, occupancy | moved "
+            "| kernel | target | registers | shared, bytes | blocks x threads, occupancy | moved "
             "| / least | operations | predicted |",
             "|---|---|---:|---:|---:|---:|---:|---:|---:|",
             *(row(work, device, find(work)) for work in WORK for device in DEVICES),

@@ -21,7 +21,10 @@ struct ForwardShape {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;
   static constexpr int kRows = D <= 64 ? 32 : 16, kM = kRows / 16;  // of a warp
   static constexpr int kQueries = kRows * kWarps;
-  static constexpr int kKeys = kTensorCores ? (D <= 128 ? 64 : 32) : (D <= 128 ? 32 : 16);
+  // As many as leave room for two blocks on an A100 up to D = 128: with one, a warp would have no
+  // other to fill its waits.
+  static constexpr int kKeysOfHalves = D <= 96 ? 64 : D <= 128 ? 48 : 32;
+  static constexpr int kKeys = kTensorCores ? kKeysOfHalves : D <= 96 ? 32 : 16;
   // Blocks that registers must leave room for on a multiprocessor.
   static constexpr int kBlocks = D <= 128 ? 2 : 1;
   static constexpr bool kHoldQ = D <= 128;  // beyond, the fragments of Q do not fit in registers

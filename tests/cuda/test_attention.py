@@ -176,9 +176,10 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order, dtype, keys
 
 
 @pytest.mark.parametrize(
-    ("dim", "tile", "across"), [(32, 128, True), (64, 128, False), (96, 64, True), (128, 64, False)]
+    ("dim", "tile", "step", "across"),
+    [(32, 128, 64, True), (64, 128, 64, False), (96, 64, 64, True), (128, 64, 48, False)],
 )
-def test_traffic_is_the_minimum(emulator_for, rng, dim, tile, across):
+def test_traffic_is_the_minimum(emulator_for, rng, dim, tile, step, across):
     """Q and out once, K and V once a tile of queries, lse once.
 
     Bank conflicts: none where a row is a multiple of 128 bytes. Otherwise eight lanes that move 16
@@ -196,7 +197,7 @@ def test_traffic_is_the_minimum(emulator_for, rng, dim, tile, across):
     conflicts = rows_moved // 2 if across else 0
     assert counts["wavefronts"] - counts["ideal_wavefronts"] == conflicts
     assert counts["mma"] == 2 * (queries * keys * dim) // (16 * 8 * 16)
-    assert counts["barriers"] == tiles * (2 * (keys // 64) + 1)
+    assert counts["barriers"] == tiles * (2 * (keys // step) + 1)
 
 
 def test_two_tiles_of_a_warp_share_what_they_read_of_keys(emulator_for, rng):
