@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.cuda.emulator.build import (
     BUILD,
+    EMULATOR,
     KERNELS,
     compiler,
     dependencies,
@@ -44,7 +45,8 @@ def compile_source(source: Path, targets: tuple[str, ...] = TARGETS) -> tuple[st
     command = ["nvcc", "-std=c++20", "-O3", "-Xptxas", "-v", "-I", str(KERNELS)]
     for target in targets:
         command += ["-gencode", f"arch={target.replace('sm', 'compute')},code={target}"]
-    report = BUILD / f"{source.stem}-{digest(command, dependencies(source, set()))}.ptxas"
+    seen_by_nvcc = {f for f in dependencies(source, set()) if f.parent != EMULATOR}
+    report = BUILD / f"{source.stem}-{digest(command, seen_by_nvcc)}.ptxas"
     made = report.with_suffix(".cubins.o")
     if not (report.exists() and made.exists()):
         part = made.with_suffix(f".{os.getpid()}.o")
