@@ -14,34 +14,19 @@ import numpy as np
 
 from pyllm.bench import Case, cases
 from pyllm.bench.boosting import Boosting, auc_on
+from pyllm.bench.higgs import FEATURES, higgs_like
 
-ROWS, FEATURES, TREES, LEAVES, DEPTH = 1_000_000, 28, 20, 255, 8
-
-
-def generate(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """X float32: a third normal, a third half-normal, a third log-normal; y from products, steps
-    and waves of them, with logistic noise."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((rows, FEATURES), dtype=np.float32)
-    x[:, 9:18] = np.abs(x[:, 9:18])
-    x[:, 18:] = np.exp(x[:, 18:] / 2)
-    score = 1.2 * x[:, 0] * x[:, 1] - 0.8 * x[:, 2] ** 2 + 1.5 * np.sin(2 * x[:, 3] * x[:, 9])
-    score += 1.1 * ((x[:, 10] > 0.8) & (x[:, 4] < 0)) + 0.9 * x[:, 18] * x[:, 5]
-    score += 0.6 * np.tanh(x[:, 19] - x[:, 20]) * x[:, 6] - 0.7 * np.hypot(
-        x[:, 11] ** 0.5, x[:, 12]
-    )
-    score += 0.5 * x[:, 13] * (x[:, 7] > 0.3) + 0.3 * x[:, 8] + 0.8
-    return x, (score + rng.logistic(scale=1.5, size=rows) > 0).astype(np.float32)
+ROWS, TREES, LEAVES, DEPTH = 1_000_000, 20, 255, 8
 
 
 @cache
 def held_out() -> Any:
-    return auc_on(*generate(100_000, 2))
+    return auc_on(*higgs_like(100_000, 2))
 
 
 @cache
 def training() -> tuple[np.ndarray, np.ndarray]:
-    return generate(ROWS, 1)
+    return higgs_like(ROWS, 1)
 
 
 def sides(**settings: Any) -> dict:

@@ -49,7 +49,7 @@ def to_device(array: np.ndarray, device: int = 0) -> Any:
         RuntimeError: pyllm was built without CUDA, or there is no such device.
         MemoryError: the device's memory does not suffice.
     """
-    module = _required()
+    module = required()
     equip(module.DeviceArray)
     return module.to_device(array, device)
 
@@ -97,16 +97,21 @@ def device_of(array: Any) -> str:
 
 def memory_stats(device: int = 0) -> dict[str, int]:
     """Bytes `in_use` by arrays that pyllm made, and `reserved` for them."""
-    stats: dict[str, int] = _required().memory_stats(device)
+    stats: dict[str, int] = required().memory_stats(device)
     return stats
 
 
 def empty_cache(device: int = 0) -> None:
     """Give the memory that no array uses back to the device."""
-    _required().empty_cache(device)
+    required().empty_cache(device)
 
 
-def _required() -> ModuleType:
+def required() -> ModuleType:
+    """pyllm._cuda.
+
+    Raises:
+        RuntimeError: pyllm was built without CUDA.
+    """
     module = extension()
     if module is None:
         raise RuntimeError(f"CUDA: {describe().removeprefix('no: ')}")

@@ -187,7 +187,7 @@ py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_obj
   if (bootstrap && static_cast<int64_t>(bootstrap->order.size()) != bins.rows) {
     throw py::value_error("bootstrap: expected the rows of the data set");
   }
-  require_fitting(options, bins);
+  require_fitting(options, bins.features);
   const Thresholds thresholds(edges, first, bins);
   const auto trees = static_cast<int64_t>(seeds.size());
   AveragedInput input;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "cpu/trees/grow.h"
 
@@ -27,12 +28,13 @@ class SignalCheck {
   std::chrono::steady_clock::time_point next_;
 };
 
-inline void require_fitting(const trees::GrowOptions& options, const trees::Bins& bins) {
-  if (!options.monotone.empty() && options.monotone.size() != bins.features.size()) {
+inline void require_fitting(const trees::GrowOptions& options,
+                            const std::vector<trees::Feature>& features) {
+  if (!options.monotone.empty() && options.monotone.size() != features.size()) {
     throw py::value_error("monotone: expected one entry a feature");
   }
   for (size_t f = 0; f < options.monotone.size(); ++f) {
-    if (options.monotone[f] != 0 && bins.features[f].categorical) {
+    if (options.monotone[f] != 0 && features[f].categorical) {
       throw py::value_error("monotone: feature " + std::to_string(f) + " is categorical");
     }
   }

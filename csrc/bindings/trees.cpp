@@ -1,8 +1,6 @@
 // Binning and growing of decision trees.
 #include <pybind11/stl.h>
 
-#include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "bindings/families.h"
 #include "bindings/tree_codes.h"
 #include "bindings/tree_growing.h"
+#include "bindings/tree_growth.h"
 #include "cpu/trees/binning.h"
 #include "cpu/trees/grow.h"
 
@@ -17,11 +16,6 @@ namespace pyllm::bind {
 namespace {
 
 using namespace trees;
-
-template <class T>
-py::array_t<T> to_numpy(const std::vector<T>& values) {
-  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-}
 
 std::vector<double> cuts(py::handle values_object, py::handle weight_object, int32_t max_bin) {
   const Input values(values_object, "values");
@@ -160,7 +154,7 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
     }
   }
   if (input.count == 0) throw py::value_error("rows: expected at least one row");
-  require_fitting(options, bins);
+  require_fitting(options, bins.features);
   py::array_t<int32_t> leaf_of_row(bins.rows);
   GrownTree tree;
   {
@@ -169,18 +163,7 @@ py::dict grow(const Bins& bins, py::handle gradient_object, py::handle hessian_o
     SignalCheck check;
     tree = grow_tree(input, options, leaves, check);
   }
-  py::dict d;
-  d["feature"] = to_numpy(tree.feature);
-  d["bin"] = to_numpy(tree.bin);
-  d["left"] = to_numpy(tree.left);
-  d["right"] = to_numpy(tree.right);
-  d["default_left"] = to_numpy(tree.default_left).attr("astype")("bool");
-  d["category_offset"] = to_numpy(tree.category_offset);
-  d["categories"] = to_numpy(tree.categories);
-  d["value"] = to_numpy(tree.value).attr("reshape")(-1, input.outputs);
-  d["gain"] = to_numpy(tree.gain);
-  d["cover"] = to_numpy(tree.cover);
-  d["count"] = to_numpy(tree.count);
+  py::dict d = nodes_of(tree, input.outputs);
   d["leaf_of_row"] = leaf_of_row;
   return d;
 }
@@ -200,44 +183,7 @@ void bind_trees(py::module_& m) {
            py::arg("categorical"), py::arg("wide"), py::arg("columns"), py::arg("first"),
            py::arg("usual"), py::keep_alive<1, 2>());
 
-  py::enum_<Criterion>(m, "TreeCriterion")
-      .value("newton", Criterion::newton)
-      .value("poisson", Criterion::poisson)
-      .value("multinomial", Criterion::multinomial)
-      .value("bernoulli", Criterion::bernoulli)
-      .value("absolute", Criterion::absolute);
-  py::class_<GrowOptions>(m, "TreeOptions")
-      .def(py::init<>())
-      .def_readwrite("leafwise", &GrowOptions::leafwise)
-      .def_readwrite("criterion", &GrowOptions::criterion)
-      .def_readwrite("max_depth", &GrowOptions::max_depth)
-      .def_readwrite("max_leaves", &GrowOptions::max_leaves)
-      .def_readwrite("min_gain", &GrowOptions::min_gain)
-      .def_readwrite("min_child_weight", &GrowOptions::min_child_weight)
-      .def_readwrite("min_child_samples", &GrowOptions::min_child_samples)
-      .def_readwrite("min_split_samples", &GrowOptions::min_split_samples)
-      .def_readwrite("monotone", &GrowOptions::monotone)
-      .def_readwrite("share_by_tree", &GrowOptions::share_by_tree)
-      .def_readwrite("share_by_level", &GrowOptions::share_by_level)
-      .def_readwrite("share_by_node", &GrowOptions::share_by_node)
-      .def_readwrite("interaction", &GrowOptions::interaction)
-      .def_readwrite("category_smooth", &GrowOptions::category_smooth)
-      .def_readwrite("category_l2", &GrowOptions::category_l2)
-      .def_readwrite("max_cat_threshold", &GrowOptions::max_cat_threshold)
-      .def_readwrite("max_onehot", &GrowOptions::max_onehot)
-      .def_readwrite("min_category_samples", &GrowOptions::min_category_samples)
-      .def_readwrite("min_group_samples", &GrowOptions::min_group_samples)
-      .def_readwrite("extra_random", &GrowOptions::extra_random)
-      .def_property(
-          "l1", [](const GrowOptions& o) { return o.objective.l1; },
-          [](GrowOptions& o, double v) { o.objective.l1 = v; })
-      .def_property(
-          "l2", [](const GrowOptions& o) { return o.objective.l2; },
-          [](GrowOptions& o, double v) { o.objective.l2 = v; })
-      .def_property(
-          "max_delta_step", [](const GrowOptions& o) { return o.objective.max_delta_step; },
-          [](GrowOptions& o, double v) { o.objective.max_delta_step = v; });
-
+  bind_tree_options(m);
   m.def("tree_bin", &bin, py::arg("x"), py::arg("cuts"), py::arg("wide"), py::arg("columns"),
         py::arg("first"), py::arg("codes"));
   m.def("tree_grow", &grow, py::arg("bins"), py::arg("gradient"), py::arg("hessian"),

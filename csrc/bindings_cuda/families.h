@@ -14,6 +14,7 @@ void bind_cross_entropy(pybind11::module_& m);
 void bind_device_array(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);
 void bind_embedding(pybind11::module_& m);
+void bind_forest(pybind11::module_& m);
 void bind_glu(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
 void bind_linear_cross_entropy(pybind11::module_& m);
@@ -25,5 +26,8 @@ void bind_reduction(pybind11::module_& m);
 void bind_rotary(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
+void bind_tree_bins(pybind11::module_& m);
+void bind_tree_objectives(pybind11::module_& m);
+void bind_trees(pybind11::module_& m);
 
 }  // namespace pyllm::bind_cuda

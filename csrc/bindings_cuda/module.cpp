@@ -21,6 +21,7 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_cross_entropy(m);
   pyllm::bind_cuda::bind_dropout(m);
   pyllm::bind_cuda::bind_embedding(m);
+  pyllm::bind_cuda::bind_forest(m);
   pyllm::bind_cuda::bind_glu(m);
   pyllm::bind_cuda::bind_linear(m);
   pyllm::bind_cuda::bind_linear_cross_entropy(m);
@@ -31,5 +32,8 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_reduction(m);
   pyllm::bind_cuda::bind_rotary(m);
   pyllm::bind_cuda::bind_softmax(m);
+  pyllm::bind_cuda::bind_tree_bins(m);
+  pyllm::bind_cuda::bind_tree_objectives(m);
+  pyllm::bind_cuda::bind_trees(m);
   pyllm::bind_cuda::embedded::bind_embedded(m);
 }

@@ -23,6 +23,7 @@ __global__ void __launch_bounds__(kBinThreads) tree_bins(TreeBins a) {
   if (feature < a.features) {
     const int64_t begin = dev::ldg(a.cut_offset + feature);
     const int64_t end = dev::ldg(a.cut_offset + feature + 1);
+    bool missing = false;
     for (int r = major; r < kBinTile && first_row + r < a.rows; r += kRowsAtOnce) {
       const double x = dev::ldg(static_cast<const X*>(a.x) + (first_row + r) * a.x_row_stride +
                                 feature * a.x_column_stride);
@@ -36,12 +37,14 @@ __global__ void __launch_bounds__(kBinThreads) tree_bins(TreeBins a) {
         }
       }
       const int64_t code = x != x ? end - begin + 1 : low - begin;
+      missing = missing || x != x;
       dev::sts(codes + (r * (kBinTile + 1) + minor), static_cast<uint32_t>(code));
       if (a.by_row != nullptr) {
         dev::stg(static_cast<Code*>(a.by_row) + (first_row + r) * a.by_row_stride + feature,
                  static_cast<Code>(code));
       }
     }
+    if (missing && a.missing != nullptr) dev::atomic_max(a.missing + feature, 1u);
   }
   __syncthreads();
   const int64_t row = first_row + minor;
@@ -129,11 +132,15 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
     double values[2] = {dev::ldg(a.gradient + place.at) * scales[0],
                         dev::ldg(a.hessian + place.at) * scales[1]};
     if (a.stochastic) {
+      // Elements 2 row and 2 row + 1 of the stream.
       const PhiloxWords random = philox(a.seed, a.stream + static_cast<uint64_t>(place.output),
-                                        static_cast<uint64_t>(place.row));
+                                        static_cast<uint64_t>(place.row) / 2);
+      const bool odd = place.row % 2 != 0;
       // Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
 #pragma unroll
-      for (int k = 0; k < 2; ++k) values[k] += (random.v[k] + 0.5) * 0x1p-32 - 0.5;
+      for (int k = 0; k < 2; ++k) {
+        values[k] += ((odd ? random.v[2 + k] : random.v[k]) + 0.5) * 0x1p-32 - 0.5;
+      }
     }
     Pair word;
 #pragma unroll

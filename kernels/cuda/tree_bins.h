@@ -12,6 +12,7 @@ struct TreeBins {
   const int64_t* cut_offset;  // (features + 1): where each feature's cuts start
   void* by_row;               // (rows, features), rows by_row_stride apart; or null
   void* by_column;            // (features, rows), columns by_column_stride apart; or null
+  uint32_t* missing;          // (features,): set to 1 where a row has NaN; or null
   int64_t rows, features, x_row_stride, x_column_stride, by_row_stride, by_column_stride;
   int32_t x_float64, wide;
 };

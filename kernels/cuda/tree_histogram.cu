@@ -61,8 +61,8 @@ extern "C" cudaError_t pyllm_cuda_tree_histogram(const TreeHistogram* args, cuda
 }
 
 extern "C" cudaError_t pyllm_cuda_tree_subtract(const TreeSubtract* args, cudaStream_t stream) {
-  if (args->bins < 0) return cudaErrorInvalidValue;
-  if (args->bins == 0) return cudaSuccess;
-  return PYLLM_LAUNCH(tree_subtract<kClearThreads>, dim3(blocks(args->bins)), dim3(kClearThreads),
-                      0, stream, *args);
+  if (args->bins < 0 || args->pairs < 0 || args->pairs > kMaxGridYZ) return cudaErrorInvalidValue;
+  if (args->bins == 0 || args->pairs == 0) return cudaSuccess;
+  const dim3 grid(blocks(args->bins), static_cast<unsigned>(args->pairs));
+  return PYLLM_LAUNCH(tree_subtract<kClearThreads>, grid, dim3(kClearThreads), 0, stream, *args);
 }

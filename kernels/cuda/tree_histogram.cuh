@@ -12,12 +12,17 @@ namespace pyllm::cuda {
 
 constexpr int kHistogramThreads = 512;
 
+PYLLM_DEVICE int64_t histogram_place(const TreeHistogram& a, int64_t node) {
+  return a.places != nullptr ? dev::ldg(a.places + node) : node;
+}
+
 // Word: of the sums, int32_t or int64_t.
 template <class Code, class Word>
 __global__ void __launch_bounds__(kHistogramThreads)
     tree_histogram(TreeHistogram a, int64_t tile_rows) {
   PYLLM_DYNAMIC_SHARED(Word, sums);
-  const int64_t node = blockIdx.z;
+  const int64_t node = blockIdx.z, place = histogram_place(a, node);
+  if (place < 0) return;
   const int64_t start = dev::ldg(a.segments + 2 * node);
   const int64_t count = dev::ldg(a.segments + 2 * node + 1);
   const int64_t begin = int64_t{blockIdx.x} * tile_rows;
@@ -41,7 +46,7 @@ __global__ void __launch_bounds__(kHistogramThreads)
     dev::atomic_add(hessians + bin, word.v[1]);
   }
   __syncthreads();
-  int64_t* to = a.histograms + node * a.histogram_node_stride + int64_t{first_bin} * 2;
+  int64_t* to = a.histograms + place * a.histogram_node_stride + int64_t{first_bin} * 2;
   for (int bin = threadIdx.x; bin < bins; bin += kHistogramThreads) {
     const Word g = dev::lds(gradients + bin), h = dev::lds(hessians + bin);
     if (g != 0) dev::atomic_add(to + 2 * bin, int64_t{g});
@@ -52,19 +57,22 @@ __global__ void __launch_bounds__(kHistogramThreads)
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_clear(TreeHistogram a) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= a.total_bins * 2) return;
-  dev::stg(a.histograms + blockIdx.y * a.histogram_node_stride + i, int64_t{0});
+  const int64_t place = histogram_place(a, blockIdx.y);
+  if (place < 0 || i >= a.total_bins * 2) return;
+  dev::stg(a.histograms + place * a.histogram_node_stride + i, int64_t{0});
 }
 
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) tree_subtract(TreeSubtract a) {
   using Pair = dev::Vec<int64_t, 2>;
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= a.bins) return;
-  Pair sum = dev::ldg(reinterpret_cast<const Pair*>(a.parent) + i);
-  const Pair child = dev::ldg(reinterpret_cast<const Pair*>(a.child) + i);
+  const int64_t pair = blockIdx.y, parent = dev::ldg(a.parent + pair);
+  if (parent < 0 || i >= a.bins) return;
+  Pair* histograms = reinterpret_cast<Pair*>(a.histograms);
+  Pair sum = dev::ldg(histograms + parent * a.bins + i);
+  const Pair child = dev::ldg(histograms + dev::ldg(a.child + pair) * a.bins + i);
   for (int k = 0; k < 2; ++k) sum.v[k] -= child.v[k];
-  dev::stg(reinterpret_cast<Pair*>(a.sibling) + i, sum);
+  dev::stg(histograms + dev::ldg(a.sibling + pair) * a.bins + i, sum);
 }
 
 }  // namespace pyllm::cuda

@@ -11,7 +11,9 @@ struct TreeHistogram {
   const int32_t* rows;        // row numbers, the rows of a node next to one another; or null
   const int64_t* segments;    // (nodes, 2): where in `rows` a node's start, and how many they are
   const int32_t* bin_offset;  // (features + 1,)
-  int64_t* histograms;        // (nodes, total_bins, 2), histogram_node_stride apart; overwritten
+  const int64_t* places;      // (nodes,): of a node's histogram among all, -1: none is wanted; or
+                              // null, in the order of nodes
+  int64_t* histograms;        // (places, total_bins, 2), histogram_node_stride apart; overwritten
   int64_t nodes, features, total_bins, codes_row_stride, histogram_node_stride;
   int64_t most_rows;           // of a node
   int64_t features_per_group;  // a block's share of the features, whose bins must fit shared memory
@@ -20,10 +22,11 @@ struct TreeHistogram {
   int32_t wide_sums;
 };
 
-// sibling = parent - child, each (bins, 2); sibling may be parent.
+// sibling = parent - child for pairs of siblings; sibling may be parent.
 struct TreeSubtract {
-  const int64_t* parent;
-  const int64_t* child;
-  int64_t* sibling;
-  int64_t bins;
+  int64_t* histograms;     // (places, bins, 2)
+  const int64_t* parent;   // (pairs,): places; -1 leaves the pair out
+  const int64_t* child;    // (pairs,)
+  const int64_t* sibling;  // (pairs,)
+  int64_t pairs, bins;
 };

@@ -82,6 +82,12 @@ PYLLM_DEVICE Sums load_sums(const int64_t* sums, int64_t i) {
   return {pair.v[0], pair.v[1]};
 }
 
+// Of its first output.
+PYLLM_DEVICE const int64_t* node_histogram(const TreeSplit& a, int64_t node) {
+  const int64_t place = a.places != nullptr ? dev::ldg(a.places + node) : node;
+  return a.histograms + place * a.outputs * a.total_bins * 2;
+}
+
 // Inclusive sums over the threads of a block of kSplitThreads; `scratch` holds two a warp.
 PYLLM_DEVICE Sums block_running_sums(Sums value, const dev::Shared<int64_t>& scratch) {
   const int lane = threadIdx.x % dev::kWarpSize, warp = threadIdx.x / dev::kWarpSize;
@@ -123,7 +129,7 @@ __global__ void __launch_bounds__(kThreads) tree_split_features(TreeSplit a) {
   const int32_t first = dev::ldg(a.bin_offset + feature);
   const int codes = dev::ldg(a.bin_offset + feature + 1) - first;
   const int bins = codes - (dev::ldg(a.has_missing + feature) ? 1 : 0);
-  const int64_t* histogram = a.histograms + (node * a.outputs * a.total_bins + first) * 2;
+  const int64_t* histogram = node_histogram(a, node) + first * 2;
   const auto output_sums = [&](int64_t output, int bin) {
     return load_sums(histogram + output * a.total_bins * 2, bin);
   };
@@ -263,8 +269,17 @@ __global__ void __launch_bounds__(kThreads) tree_split_nodes(TreeSplit a) {
   if (!found) return;
   const int32_t first = dev::ldg(a.bin_offset + feature);
   const int missing = dev::ldg(a.bin_offset + feature + 1) - first - 1;
+  const int64_t* all = node_histogram(a, node);
+  if (a.saw_missing != nullptr && threadIdx.x == 0) {
+    bool saw = false;
+    for (int64_t o = 0; o < a.outputs && dev::ldg(a.has_missing + feature); ++o) {
+      const Sums m = load_sums(all + (o * a.total_bins + first) * 2, missing);
+      saw = saw || m.gradient != 0 || m.hessian != 0;
+    }
+    dev::stg(a.saw_missing + node, int32_t{saw});
+  }
   for (int64_t o = 0; o < a.outputs; ++o) {
-    const int64_t* histogram = a.histograms + ((node * a.outputs + o) * a.total_bins + first) * 2;
+    const int64_t* histogram = all + (o * a.total_bins + first) * 2;
     Sums left{0, 0};
     for (int i = threadIdx.x; i <= bin + missing_left; i += kThreads) {
       const Sums sums = load_sums(histogram, i <= bin ? i : missing);

@@ -7,7 +7,8 @@
 // A cut sends codes up to `bin` left. Where some rows miss the feature (the code after its last
 // bin), they are tried on both sides. A node without a split has gain -inf and feature -1.
 struct TreeSplit {
-  const int64_t* histograms;   // (nodes, outputs, total_bins, 2)
+  const int64_t* histograms;   // (places, outputs, total_bins, 2)
+  const int64_t* places;       // (nodes,): of their histograms, or null: in the order of nodes
   const int64_t* totals;       // (nodes, outputs, 2)
   const double* units;         // (2,): what an integer 1 of gradient and hessian stands for
   const int32_t* bin_offset;   // (features + 1,)
@@ -23,6 +24,7 @@ struct TreeSplit {
   int32_t* features_found;     // (nodes,)
   int32_t* bins;               // (nodes,)
   int32_t* missing_left;       // (nodes,)
+  int32_t* saw_missing;        // (nodes,): whether rows of the node miss the feature; or null
   int64_t* left;               // (nodes, outputs, 2): sums of the left child
   int64_t nodes, outputs, features, total_bins;
   double l1, l2, max_delta_step;  // max_delta_step 0: no limit

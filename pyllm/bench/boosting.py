@@ -34,6 +34,7 @@ class Boosting:
         categorical: features whose values are categories.
         quantized: gradients of few bits, where the library has them.
         binning: is timed as well; else it is done before.
+        device: "cpu" or "cuda", of pyllm and XGBoost.
     """
 
     x: NDArray[np.float32]
@@ -44,6 +45,7 @@ class Boosting:
     categorical: tuple[int, ...] = ()
     quantized: bool = False
     binning: bool = False
+    device: str = "cpu"
     threads: int = field(default_factory=pyllm.get_num_threads)
 
     def _fit(self, prepare: Callable[[], Any], boost: Callable[[Any], Predict]) -> Fit:
@@ -68,7 +70,10 @@ class Boosting:
             boosted = train(dataset, self.y, "log_loss", parameters, tree, n_rounds=self.trees)
             return boosted.forest.predict
 
-        return self._fit(lambda: Dataset(self.x, max_bin=BINS, categorical=self.categorical), boost)
+        def bins() -> Dataset:
+            return Dataset(self.x, max_bin=BINS, categorical=self.categorical, device=self.device)
+
+        return self._fit(bins, boost)
 
     def lightgbm(self) -> Fit:
         """LightGBM's."""
@@ -103,6 +108,7 @@ class Boosting:
         settings = {
             "objective": "binary:logistic",
             "tree_method": "hist",
+            "device": self.device,
             "nthread": self.threads,
             "max_bin": BINS,
             "eta": RATE,

@@ -117,6 +117,10 @@ class GradientBoosting(ExplainedTrees):
     warm_start : bool, default=False
         fit() again goes on from the last model: n_estimators counts all rounds.
     callbacks : list of pyllm.trees.watch.Callback, or None, default=None
+    device : {"cpu", "cuda", "cuda:N"}, default="cpu"
+        Where trees are grown. The model is the same, bit for bit. What a device does not have is an
+        error: categorical features, sparse X, "goss", "dart", first_order, losses that renew the
+        values of leaves (absolute, quantile and Huber with its own delta), more than 9999 bins.
     random_state : int, RandomState or None, default=None
         The same number gives the same model, bit for bit, whatever n_jobs is.
     n_jobs : int or None, default=None
@@ -190,6 +194,7 @@ class GradientBoosting(ExplainedTrees):
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        device: str = "cpu",
         random_state: RandomState = None,
         n_jobs: int | None = None,
         verbose: bool = False,
@@ -240,13 +245,16 @@ class GradientBoosting(ExplainedTrees):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     def _read(self, X: Any, *, fitting: bool) -> Any:
         """Also a `Dataset` as it is, and blocks of rows as one (see `fit`)."""
-        dataset = read_binned(X, self.max_bin, self.categorical_features, self.enable_bundle)
+        dataset = read_binned(
+            X, self.max_bin, self.categorical_features, self.enable_bundle, self.device
+        )
         if dataset is None:
             return super()._read(X, fitting=fitting)
         if not fitting:
@@ -300,6 +308,7 @@ class GradientBoosting(ExplainedTrees):
                 categorical=sorted(self._encoding.categories),
                 weight=labels.row_weight,
                 feature_names=self._names(),
+                device=self.device,
             ),
             labels,
             objective,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pyllm import _cpu
+from pyllm import _cpu, cuda
 from pyllm.trees.checks import require_number
 from pyllm.trees.dart import Dart
+from pyllm.trees.derivatives import Derivatives
+from pyllm.trees.device import check_boosting, kernels_of
 from pyllm.trees.forest import Forest
 from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
 from pyllm.trees.leaf_values import average_upwards
@@ -151,9 +153,12 @@ class Booster:
         n, outputs = labels.n_samples, objective.n_outputs
         if dataset.n_samples != n:
             raise ValueError(f"y: expected {dataset.n_samples} rows as in X, got {n}")
+        if dataset.device != "cpu":
+            check_boosting(parameters, objective, dataset.device)
         self.dataset, self.labels, self.objective = dataset, labels, objective
         self.parameters, self.tree = parameters, tree
-        self.eval_sets, self.metrics = list(eval_sets), list(metrics)
+        self.eval_sets = list(eval_sets)
+        self.metrics: list[Metric] = list(metrics)
         self.start = start
         self.vector = parameters.multi_output == "vector" and outputs > 1
         self.rounds: list[list[Tree]] = []
@@ -179,9 +184,9 @@ class Booster:
                 e.margin = np.ascontiguousarray(start.predict(e.X).T)
             if e.base_margin is not None:
                 e.margin += _as_outputs("base_margin", e.base_margin, outputs, e.labels.n_samples)
+        self._derivatives = Derivatives(objective, labels, dataset.device)
+        self.margin = cuda.move(self.margin, dataset.device)
         self.dart = Dart(parameters, [self.margin, *(e.margin for e in self.eval_sets)])
-        self._gradient = np.empty((outputs, n), np.float32)
-        self._hessian = np.empty((outputs, n), np.float32)
 
     @property
     def n_rounds(self) -> int:
@@ -196,9 +201,8 @@ class Booster:
         rate = self.parameters.rate(round)
         seed = self.parameters.seed
         drops = self.dart.drop(_key(seed, _DROPS, round)) if self.dart.active else None
-        gradient, hessian = self._gradient, self._hessian
-        self.objective.derivatives(self.margin, self.labels, gradient, hessian)
-        rows = self._draw(round)
+        gradient, hessian = self._derivatives.at(self.margin)
+        rows = self._draw(round, gradient, hessian)
         if self.parameters.first_order:
             hessian[...] = 1.0 if self.labels.weight is None else self.labels.row_weight
         trees: list[Tree] = []
@@ -229,12 +233,12 @@ class Booster:
             return 0
         return self.start.n_trees // (1 if self.vector else self.objective.n_outputs)
 
-    def _draw(self, round: int) -> Any:
+    def _draw(self, round: int, gradient: Any, hessian: Any) -> Any:
         """The rows of this round, int32, or None for all."""
         p = self.parameters
         if p.sampling == "goss":
             return _cpu.tree_goss(
-                self._gradient, self._hessian, p.top_rate, p.other_rate, p.seed, round << 8 | _ROWS
+                gradient, hessian, p.top_rate, p.other_rate, p.seed, round << 8 | _ROWS
             )
         if p.subsample < 1.0:
             n = self.dataset.n_samples
@@ -346,12 +350,13 @@ def boost(booster: Booster, n_rounds: int, callbacks: "Sequence[Callback]" = ())
     return Boosted(forest, booster.first_round + rounds, booster.history, interrupted)
 
 
-def add_trees(margin: FloatArray, trees: Sequence[Tree], leaves: Sequence[Any]) -> None:
+def add_trees(margin: Any, trees: Sequence[Tree], leaves: Sequence[Any]) -> None:
     """Adds the values of the leaves that rows fall into: tree k to output k, or a vector tree."""
     for k, (tree, leaf) in enumerate(zip(trees, leaves, strict=True)):
         for column in range(tree.value.shape[1]):
             value = np.ascontiguousarray(tree.value[:, column])
-            _cpu.tree_add_leaf_values(margin[k + column], leaf, value)
+            row = margin[k + column]
+            kernels_of(row).tree_add_leaf_values(row, leaf, cuda.move(value, cuda.device_of(row)))
 
 
 def _as_outputs(name: str, margin: Any, outputs: int, n: int) -> FloatArray:

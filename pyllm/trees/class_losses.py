@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyllm import _cpu
+from pyllm.trees.device import kernels_of
 from pyllm.trees.objective import FloatArray, Labels, Objective, start_at
 from pyllm.trees.row_losses import sigmoid
 
@@ -40,6 +41,7 @@ class Softmax(ClassLoss):
     """-log p_y, p = softmax(s)."""
 
     name = "softmax"
+    on_device = True
     link = "softmax"
 
     def initial_margin(self, labels: Labels) -> FloatArray:
@@ -52,7 +54,9 @@ class Softmax(ClassLoss):
         gradient: NDArray[np.float32],
         hessian: NDArray[np.float32],
     ) -> None:
-        _cpu.tree_softmax_gradient(margin, labels.target, labels.weight, gradient, hessian)
+        kernels_of(margin).tree_softmax_gradient(
+            margin, labels.target, labels.weight, gradient, hessian
+        )
 
     def response(self, margin: FloatArray) -> FloatArray:
         e = np.exp(margin - margin.max(0))

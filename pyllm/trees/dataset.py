@@ -10,6 +10,7 @@ from pyllm.trees.bundles import Usual, list_columns, list_rows
 from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.checks import require_whole
 from pyllm.trees.cuts import find_bins
+from pyllm.trees.device import bin_on_device, check_dataset
 from pyllm.trees.layout import Layout
 from pyllm.trees.source import RowSource, SparseSource, are_blocks, open_source
 
@@ -35,6 +36,9 @@ class Dataset:
         feature_names: one a feature.
         enable_bundle: whether features may share columns of codes. Blocks are read once more where
             some are sparse.
+        device: where the bins are kept and trees are grown: "cpu", "cuda" or "cuda:N". On a device
+            features are numerical, X is dense, and max_bin is at most 9999; models are the same to
+            the bit.
 
     Attributes:
         n_samples, n_features: the shape of X.
@@ -45,6 +49,7 @@ class Dataset:
         missing: (n_features,) bool, features that miss in some row.
         feature_names: list of str, or None.
         bundles: the features that share columns, two or more each.
+        device: as given.
 
     Raises:
         ValueError: X is no matrix of numbers, or another argument does not fit it.
@@ -64,9 +69,14 @@ class Dataset:
         reference: "Dataset | None" = None,
         feature_names: Sequence[str] | None = None,
         enable_bundle: bool = True,
+        device: str = "cpu",
     ) -> None:
         require_whole("max_bin", max_bin, 2, 65535)
+        self.device = device
+        categorical = list(categorical)
         source = open_source(X, None if weight is None else _read_weight(weight, X))
+        if device != "cpu":
+            check_dataset(device, source, categorical, reference, max_bin)
         self.n_samples, self.n_features = source.n_samples, source.n_features
         if self.n_samples >= 1 << 31:
             raise ValueError(f"X: expected fewer than 2**31 rows, got {self.n_samples}")
@@ -86,8 +96,11 @@ class Dataset:
             self._usual = reference._usual
             self.missing |= reference.missing
         self.bundles: list[list[int]] = []
-        self._fill(source, enable_bundle)
-        self._bins = self._describe()
+        if device == "cpu":
+            self._fill(source, enable_bundle)
+            self._bins = self._describe()
+        else:
+            self._bins = bin_on_device(source, self.cuts, self.missing, device)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,7 +13,14 @@ from pyllm.trees.importance import importance
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.onnx_export import to_onnx
-from pyllm.trees.predict import Traversal, find_leaves, margins, staged_margins
+from pyllm.trees.predict import (
+    Traversal,
+    device_of_rows,
+    find_leaves,
+    margins,
+    predict_on_device,
+    staged_margins,
+)
 from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
 from pyllm.trees.validate import MAX_OUTPUTS, check_forest
 
@@ -255,32 +262,38 @@ class Forest:
 
     def predict(
         self, X: Any, *, first_tree: int = 0, n_trees: int | None = None, absent: float = 0.0
-    ) -> np.ndarray:
+    ) -> Any:
         """Margins: base_score plus what the trees give, before any link function.
 
         Args:
-            X: (rows, n_features), an array or a SciPy CSR or CSC matrix; NaN is missing.
+            X: (rows, n_features), an array or a SciPy CSR or CSC matrix; NaN is missing. A float32
+                or float64 array on a CUDA device (of torch, CuPy, JAX or `pyllm.cuda.to_device`)
+                is predicted there.
             first_tree, n_trees: use [first_tree, first_tree + n_trees); default: all from there.
             absent: what entries count as that a sparse matrix does not store: 0, or NaN as in
                 XGBoost.
 
         Returns:
-            (rows, n_outputs) float64. Each is summed in the order of the trees, so the same
-            bits come out at any number of threads and on any instruction set.
+            (rows, n_outputs) float64, where X is. Each is summed in the order of the trees, so the
+            same bits come out at any number of threads, on any instruction set and on a device.
 
         Raises:
             ValueError: X has another shape or holds no numbers; trees that are not there.
         """
-        matrix = read_matrix(X, self.n_features, absent=absent)
         trees = self._range(first_tree, n_trees)
+        if (device := device_of_rows(X)) is not None:
+            return predict_on_device(self, X, device, trees)
+        matrix = read_matrix(X, self.n_features, absent=absent)
         return margins(self, matrix, trees)
 
-    def leaves(self, X: Any, *, absent: float = 0.0) -> np.ndarray:
+    def leaves(self, X: Any, *, absent: float = 0.0) -> Any:
         """(rows, n_trees) int32: the leaf that a row reaches, as an index within the tree.
 
         Raises:
             ValueError: as `predict`.
         """
+        if (device := device_of_rows(X)) is not None:
+            return predict_on_device(self, X, device, range(self.n_trees), leaves=True)
         matrix = read_matrix(X, self.n_features, absent=absent)
         return find_leaves(self, matrix, range(self.n_trees))
 

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pyllm import _cpu
+from pyllm import _cpu, cuda
+from pyllm.device_array import is_on_device
 from pyllm.trees.categories import category_fields
 from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.dataset import Dataset
+from pyllm.trees.device import check_tree, kernels_on
 from pyllm.trees.leaf_values import set_medians
 from pyllm.trees.tree import Tree
 
@@ -133,14 +135,18 @@ class TreeParameters:
             if not 0 < value <= 1:
                 raise ValueError(f"{name}: expected above 0, at most 1, got {value}")
 
-    def options(self, n_features: int) -> "_cpu.TreeOptions":
-        """The same for the extension.
+    def options(self, n_features: int, device: str = "cpu") -> "_cpu.TreeOptions":
+        """The same for the extension that serves a device.
 
         Raises:
-            ValueError: a setting that does not fit data of `n_features` features.
+            ValueError: a setting that does not fit data of `n_features` features, or that growing
+                on a device does not have.
         """
-        options = _cpu.TreeOptions()
-        options.criterion = _cpu.TreeCriterion.__members__[self.criterion]
+        if device != "cpu":
+            check_tree(self, device)
+        kernels = kernels_on(device)
+        options: _cpu.TreeOptions = kernels.TreeOptions()
+        options.criterion = kernels.TreeCriterion.__members__[self.criterion]
         options.leafwise = self.growth == "leafwise"
         options.max_depth = self.max_depth or 0
         options.max_leaves = self.max_leaves or 0
@@ -188,11 +194,11 @@ class Grown:
     Attributes:
         tree: the learning rate is not applied.
         leaf_of_row: (n_samples,) int32, the node of the leaf of every row, whether or not it took
-            part.
+            part; on the device where the gradient was there.
     """
 
     tree: Tree
-    leaf_of_row: np.ndarray
+    leaf_of_row: Any
 
 
 def grow_tree(
@@ -213,7 +219,7 @@ def grow_tree(
         dataset: the features.
         gradient, hessian: (n_samples,), or (n_samples, n_outputs) for one tree whose leaves are
             vectors and whose gains are summed over outputs; converted to float32. Weights are
-            multiplied in.
+            multiplied in. On the device of the data set, or on the CPU.
         parameters: how to grow.
         seed: of whatever is drawn at random.
         rows: (n,) rising row numbers, the rows that take part. Default: all.
@@ -225,27 +231,29 @@ def grow_tree(
     if dataset.n_samples == 0:
         raise ValueError("dataset: expected at least one row")
     require_whole("seed", seed, 0, (1 << 64) - 1)
-    g = np.asarray(gradient, np.float32)
-    h = np.asarray(hessian, np.float32)
+    g, h = _derivative(gradient, dataset.device), _derivative(hessian, dataset.device)
     if g.ndim not in (1, 2) or g.shape[0] != dataset.n_samples or 0 in g.shape:
         n = dataset.n_samples
         raise ValueError(f"gradient: expected shape ({n},) or ({n}, outputs), got {g.shape}")
     if h.shape != g.shape:
         raise ValueError(f"hessian: expected the shape of gradient, {g.shape}, got {h.shape}")
     if h.strides != g.strides:
-        g, h = np.ascontiguousarray(g), np.ascontiguousarray(h)
+        g, h = g.copy(), h.copy()
+    options = parameters.options(dataset.n_features, dataset.device)
     if parameters.criterion not in ("newton", "absolute"):
         _check_likelihood(parameters.criterion, g, h)
-    grown = _cpu.tree_grow(
+    grown = kernels_on(dataset.device).tree_grow(
         dataset._bins,
         g.reshape(dataset.n_samples, -1) if g.ndim == 1 else g,
         h.reshape(dataset.n_samples, -1) if h.ndim == 1 else h,
         None if rows is None else np.ascontiguousarray(rows, np.int32),
-        parameters.options(dataset.n_features),
+        options,
         seed,
         parameters.quantized,
     )
     leaf_of_row = grown.pop("leaf_of_row")
+    if is_on_device(leaf_of_row) and not is_on_device(gradient):
+        leaf_of_row = leaf_of_row.numpy()
     threshold = _thresholds(dataset, grown["feature"], grown.pop("bin"))
     categories = category_fields(
         dataset.categories, grown["feature"], grown.pop("category_offset"), grown.pop("categories")
@@ -272,6 +280,14 @@ def edges_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     edges = np.concatenate([*(np.append(cuts, np.inf) for cuts in dataset.cuts), [np.inf]])
     return edges, np.cumsum([0, *(len(cuts) + 1 for cuts in dataset.cuts)], dtype=np.int64)
+
+
+def _derivative(given: Any, device: str) -> Any:
+    """float32, on the device."""
+    if is_on_device(given):
+        return given
+    array = np.asarray(given, np.float32)
+    return array if device == "cpu" else cuda.move(array, device)
 
 
 def _thresholds(dataset: Dataset, feature: np.ndarray, bins: np.ndarray) -> np.ndarray:

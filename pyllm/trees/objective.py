@@ -53,6 +53,7 @@ class Objective(ABC):
     renews_leaves: the values of leaves are found anew from the residuals in them, since one Newton
     step is poor where the second derivative is 0. link: what response() computes, for models in
     other runtimes; a class that overrides response() without saying so cannot be exported.
+    on_device: derivatives() takes arrays of a CUDA device too; others are computed on the CPU.
     """
 
     name: ClassVar[str]
@@ -60,6 +61,7 @@ class Objective(ABC):
     n_outputs: int = 1
     renews_leaves: bool = False
     link: Link | None = None
+    on_device: ClassVar[bool] = False
 
     def prepare(self, labels: Labels) -> Labels:
         """The labels checked and in the dtype the kernels read; ValueError names what is wrong."""

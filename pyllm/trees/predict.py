@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyllm import _cpu
+from pyllm import _cpu, cuda
 from pyllm.trees.matrix import Dense, Sparse
 from pyllm.trees.tree import NODE_DTYPES
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Leaves that staged predictions keep at a time: of so many trees, and in all.
 _STAGED_TREES, _STAGED_LEAVES = 64, 1 << 24
 
+_DLPACK_CUDA = (2, 13)  # device memory, and memory that moves by itself
+
 
 class Traversal:
     """The layouts of a forest that its kernels walk, made when rows first need them."""
@@ -25,6 +27,7 @@ class Traversal:
         with np.errstate(over="ignore"):
             self._float32_thresholds = np.array_equal(thresholds.astype(np.float32), thresholds)
         self._packed: dict[bool, _cpu.PackedForest] = {}
+        self._on_device: dict[int, Any] = {}
 
     def of(self, forest: "Forest", dtype: np.dtype) -> dict[str, Any]:
         """Arguments of the kernels for rows of this dtype."""
@@ -37,6 +40,38 @@ class Traversal:
             kept = {name: array for name, array in arrays.items() if name not in skipped}
             self._packed[wide] = _cpu.PackedForest(**kept, wide_keys=wide)
         return {"forest": self._packed[wide], "round_up": not rounds}
+
+    def on_device(self, forest: "Forest", device: int) -> Any:
+        """The same on a device."""
+        if device not in self._on_device:
+            names = ("base_score", "tree_offset", "tree_output", *NODE_DTYPES)
+            self._on_device[device] = cuda.required().PackedForest(
+                {name: getattr(forest, name) for name in names},
+                n_features=forest.n_features,
+                n_outputs=forest.n_outputs,
+                average=forest.average,
+                float32_input=forest.float32_input,
+                device=device,
+            )
+        return self._on_device[device]
+
+
+def device_of_rows(X: Any) -> int | None:
+    """The CUDA device of an array there, of any framework; None for rows on the CPU."""
+    if type(X) is np.ndarray or not hasattr(X, "__dlpack_device__"):
+        return None
+    kind, number = X.__dlpack_device__()
+    return int(number) if int(kind) in _DLPACK_CUDA else None
+
+
+def predict_on_device(
+    forest: "Forest", X: Any, device: int, trees: range, *, leaves: bool = False
+) -> Any:
+    """Margins (rows, outputs) float64, or leaves (rows, trees) int32, on the device of X."""
+    packed = forest.traversal.on_device(forest, device)
+    return cuda.required().forest_predict(
+        packed, X, first_tree=trees.start, end_tree=trees.stop, leaves=leaves
+    )
 
 
 def find_leaves(forest: "Forest", X: Dense | Sparse, trees: range) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyllm import _cpu
+from pyllm.trees.device import kernels_of
 from pyllm.trees.objective import (
     FloatArray,
     Labels,
@@ -23,6 +24,7 @@ from pyllm.trees.objective import (
 class RowLoss(Objective):
     """A loss that one kernel call differentiates; several regression targets go one by one."""
 
+    on_device = True
     kernel: ClassVar[str]
     parameter: float = 0.0
     # What targets may be: the test and its wording.
@@ -66,7 +68,7 @@ class RowLoss(Objective):
         hessian: NDArray[np.float32],
     ) -> None:
         for k in range(self.n_outputs):
-            _cpu.tree_row_gradient(
+            kernels_of(margin).tree_row_gradient(
                 self.kernel,
                 self.parameter,
                 margin[k],
@@ -166,7 +168,7 @@ class Huber(RowLoss):
             if self.delta is None:
                 size = np.abs(target - margin[k])
                 self._deltas[k] = weighted_quantile(size, labels.weight, self.level)
-            _cpu.tree_row_gradient(
+            kernels_of(margin).tree_row_gradient(
                 self.kernel,
                 self._deltas[k],
                 margin[k],

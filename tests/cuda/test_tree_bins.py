@@ -18,8 +18,10 @@ def bin_values(emulator, x, cuts, wide=False, **how):
     args = {
         "x": x, "cuts": np.concatenate([*cuts, []]),
         "cut_offset": np.cumsum([0, *map(len, cuts)]), "by_row": Out((rows, features), code),
-        "by_column": Out((features, rows), code), "rows": rows, "features": features,
-        "x_row_stride": strides[0], "x_column_stride": strides[1], "by_row_stride": features,
+        "by_column": Out((features, rows), code),
+        "missing": Out((features,), np.uint32, np.zeros(features)), "rows": rows,
+        "features": features, "x_row_stride": strides[0], "x_column_stride": strides[1],
+        "by_row_stride": features,
         "by_column_stride": rows, "x_float64": x.dtype == np.float64, "wide": wide,
     }  # fmt: skip
     return emulator.call("pyllm_cuda_tree_bins", "TreeBins", **{**args, **how})
@@ -47,6 +49,7 @@ def test_codes(emulator_for, rng, rows, features, wide, dtype):
     expected = reference.codes_of(x, cuts)
     np.testing.assert_array_equal(got["by_row"], expected)
     np.testing.assert_array_equal(got["by_column"], expected.T)
+    np.testing.assert_array_equal(got["missing"], np.isnan(x).any(0))
 
 
 @pytest.mark.parametrize("variant", ["asan", "tsan"])
@@ -139,7 +142,7 @@ def test_stochastic_rounding_is_philoxs(emulator_for, rng):
     for k, values in enumerate((gradient, hessian)):
         _, unit = reference.quantize(values, 600)
         exact = values.astype(np.float64) / unit
-        random = words(11, 5, 4 * 600)[k::4]
+        random = words(11, 5, 2 * 600)[k::2]
         expected = np.rint(exact + ((random + 0.5) * 2.0**-32 - 0.5))
         np.testing.assert_array_equal(got["quantized"][0, :, k], expected)
 

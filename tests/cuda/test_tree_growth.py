@@ -101,14 +101,15 @@ class Grower:
             "histograms"
         ]
         return self.emulator.call(
-            "pyllm_cuda_tree_split", "TreeSplit", histograms=sums,
+            "pyllm_cuda_tree_split", "TreeSplit", histograms=sums, places=None,
             totals=np.stack([self.nodes[i].totals for i in level]), units=self.units,
             bin_offset=self.offset, has_missing=self.has_missing, allowed=None, monotone=None,
             bounds=None, counts=counts, node_rows=np.array([count for _, count in segments]),
             min_child_samples=p.min_child_samples, feature_gains=Out((nodes, features), np.float64),
             feature_cuts=Out((nodes, features), np.int32), gains=Out((nodes,), np.float64),
             features_found=Out((nodes,), np.int32), bins=Out((nodes,), np.int32),
-            missing_left=Out((nodes,), np.int32), left=Out((nodes, self.outputs, 2), np.int64),
+            missing_left=Out((nodes,), np.int32), saw_missing=None,
+            left=Out((nodes, self.outputs, 2), np.int64),
             nodes=nodes, outputs=self.outputs, features=features, total_bins=total,
             l1=p.reg_alpha, l2=p.reg_lambda, max_delta_step=p.max_delta_step, min_gain=p.gamma,
             min_child_weight=p.min_child_weight, least_hessian_sum=self.least_hessian_sum,

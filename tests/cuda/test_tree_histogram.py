@@ -5,7 +5,7 @@ import pytest
 
 from tests.cuda import trees_reference as reference
 from tests.cuda.emulator.build import KERNELS
-from tests.cuda.emulator.client import ORDERS, CudaError, Out
+from tests.cuda.emulator.client import ORDERS, CudaError, Out, inout
 
 SOURCES = [KERNELS / "tree_histogram.cu"]
 
@@ -26,7 +26,8 @@ def run(emulator, codes, offset, quantized, rows, segments, group=4, **how):
     firsts = [*offset[: features + 1 : group], offset[-1]]
     args = {
         "codes": codes, "quantized": quantized, "rows": rows, "segments": segments,
-        "bin_offset": offset, "histograms": Out((len(segments), int(offset[-1]), 2), np.int64),
+        "bin_offset": offset, "places": None,
+        "histograms": Out((len(segments), int(offset[-1]), 2), np.int64),
         "nodes": len(segments), "features": features, "total_bins": int(offset[-1]),
         "codes_row_stride": features, "histogram_node_stride": int(offset[-1]) * 2,
         "most_rows": int(segments[:, 1].max(initial=0)),
@@ -97,12 +98,32 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order):
 
 
 def test_sibling(emulator_for, rng):
-    parent, child = rng.integers(-(2**60), 2**60, (2, 700, 2))
+    """Of three pairs, one is left out and one takes its parent's place."""
+    sums = rng.integers(-(2**60), 2**60, (6, 700, 2))
     got = emulator_for("asan", SOURCES).call(
-        "pyllm_cuda_tree_subtract", "TreeSubtract", parent=parent, child=child,
-        sibling=Out((700, 2), np.int64), bins=700,
-    )  # fmt: skip
-    np.testing.assert_array_equal(got["sibling"], parent - child)
+        "pyllm_cuda_tree_subtract", "TreeSubtract", histograms=inout(sums),
+        parent=np.array([4, -1, 0]), child=np.array([1, 2, 3]), sibling=np.array([5, 2, 0]),
+        pairs=3, bins=700,
+    )["histograms"]  # fmt: skip
+    np.testing.assert_array_equal(got[5], sums[4] - sums[1])
+    np.testing.assert_array_equal(got[0], sums[0] - sums[3])
+    np.testing.assert_array_equal(got[1:5], sums[1:5])
+
+
+def test_places(emulator_for, rng):
+    """Histograms where they are wanted; a node without a place is left out."""
+    codes, offset, quantized, rows = problem(rng, 300, 3)
+    segments, bins = [(0, 100), (100, 50), (150, 150)], int(offset[-1])
+    got = run(
+        emulator_for("asan", SOURCES), codes, offset, quantized, rows, segments,
+        places=np.array([2, -1, 0]),
+        histograms=Out((3, bins, 2), np.int64, np.full((3, bins, 2), 7)),
+    )["histograms"]  # fmt: skip
+    for place, (start, count) in ((2, segments[0]), (0, segments[2])):
+        mine = rows[start : start + count]
+        expected = reference.histogram(codes, quantized, mine, offset)
+        np.testing.assert_array_equal(got[place], expected)
+    np.testing.assert_array_equal(got[1], 7)
 
 
 def test_traffic(emulator_for, rng):

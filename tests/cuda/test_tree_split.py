@@ -36,12 +36,14 @@ def run(emulator, histograms, totals, offset, has_missing, *, allowed=None, mono
     nodes, outputs, total_bins, _ = histograms.shape
     features = len(has_missing)
     args = {
-        "histograms": histograms, "totals": totals, "units": UNITS, "bin_offset": offset,
-        "has_missing": has_missing, "allowed": allowed, "monotone": monotone, "bounds": bounds,
+        "histograms": histograms, "places": None, "totals": totals, "units": UNITS,
+        "bin_offset": offset, "has_missing": has_missing,
+        "allowed": allowed, "monotone": monotone, "bounds": bounds,
         "feature_gains": Out((nodes, features), np.float64),
         "feature_cuts": Out((nodes, features), np.int32), "gains": Out((nodes,), np.float64),
         "features_found": Out((nodes,), np.int32), "bins": Out((nodes,), np.int32),
-        "missing_left": Out((nodes,), np.int32), "left": Out((nodes, outputs, 2), np.int64),
+        "missing_left": Out((nodes,), np.int32), "saw_missing": Out((nodes,), np.int32),
+        "left": Out((nodes, outputs, 2), np.int64),
         "nodes": nodes, "outputs": outputs, "features": features, "total_bins": total_bins,
         "l1": l1, "l2": l2, "max_delta_step": max_delta_step, "min_gain": min_gain,
         "min_child_weight": min_child_weight, "least_hessian_sum": least_hessian_sum,
@@ -66,6 +68,8 @@ def check(got, made, *, allowed=None, monotone=None, bounds=None, counts=None, *
         if feature >= 0:
             assert got["bins"][node] == cut
             assert got["missing_left"][node] == missing_left
+            last = histograms[node][:, offset[feature + 1] - 1]
+            assert got["saw_missing"][node] == (has_missing[feature] and last.any())
             np.testing.assert_array_equal(got["left"][node], left)
 
 

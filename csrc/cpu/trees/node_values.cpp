@@ -5,12 +5,12 @@
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "cpu/trees/node_sums.h"
 
 namespace pyllm::trees {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
-constexpr int64_t kBlockRows = 1 << 14, kBlockRowsANode = 16;  // that a block of sums has at least
 
 typedef double Sums __attribute__((vector_size(16)));  // of gradients and hessians
 
@@ -18,7 +18,7 @@ typedef double Sums __attribute__((vector_size(16)));  // of gradients and hessi
 std::vector<Sums> sum_leaves(const GrowInput& input, int64_t nodes, const int32_t* leaf_of_row) {
   const int32_t k = input.outputs;
   const int64_t length = nodes * k;
-  const int64_t block = std::max(kBlockRows, kBlockRowsANode * nodes);
+  const int64_t block = rows_of_a_sum(nodes);
   const int64_t blocks = (input.count + block - 1) / block;
   std::vector<Sums> sums(static_cast<size_t>(blocks * length), Sums{0, 0});
   parallel_tasks(blocks, [&](int64_t b) {
@@ -87,20 +87,9 @@ void fill_nodes(const GrowInput& input, const Objective& objective, const int32_
   const int32_t k = input.outputs;
   fill_leaves(input, rows, grown, tree, leaf_of_row);
   std::vector<Sums> sums = sum_leaves(input, nodes, leaf_of_row);
-  tree.value.resize(static_cast<size_t>(nodes * k));
-  tree.cover.resize(static_cast<size_t>(nodes));
-  for (int64_t node = nodes - 1; node >= 0; --node) {
-    Sums* own = sums.data() + node * k;
-    double cover = 0;
-    for (int32_t o = 0; o < k; ++o) {
-      if (tree.feature[node] >= 0) {
-        own[o] = sums[int64_t{tree.left[node]} * k + o] + sums[int64_t{tree.right[node]} * k + o];
-      }
-      tree.value[node * k + o] = objective.weight(own[o][0], own[o][1], grown[node].bounds);
-      cover += own[o][1];
-    }
-    tree.cover[node] = cover;
-  }
+  fill_values(
+      objective, k, [&](int64_t node) { return grown[node].bounds; },
+      reinterpret_cast<double*>(sums.data()), tree);
 }
 
 }  // namespace pyllm::trees

@@ -50,7 +50,7 @@ class PlainSearch {
         share_(shared.options.share_by_node),
         outputs_(shared.input.outputs),
         rows_(rows),
-        draw_(shared.in_order),
+        draw_(shared.choice.of_tree()),
         least_(std::max(rules_.min_child_weight,
                         static_cast<double>(rules_.least_hessian_sum) * rules_.hessian_unit)),
         table_(static_cast<size_t>(kGroup) * kCodes * outputs_),

@@ -7,21 +7,11 @@
 #include <utility>
 
 #include "core/parallel.h"
-#include "cpu/trees/sampling.h"
 
 namespace pyllm::trees {
 namespace {
 
 constexpr int64_t kFeatureWork = 8;  // of scanning a feature, in bins
-
-// Whether one of the sets holds a feature and all those above.
-bool may_meet(const std::vector<std::vector<int32_t>>& sets, const std::vector<int32_t>& path,
-              int32_t feature) {
-  return std::any_of(sets.begin(), sets.end(), [&](const auto& set) {
-    const auto holds = [&](int32_t f) { return std::binary_search(set.begin(), set.end(), f); };
-    return holds(feature) && std::all_of(path.begin(), path.end(), holds);
-  });
-}
 
 }  // namespace
 
@@ -46,7 +36,13 @@ std::vector<int32_t> slice_starts(const Bins& bins, const std::vector<int32_t>& 
 }
 
 Shared::Shared(const GrowInput& in, const GrowOptions& o)
-    : input(in), options(o), fixed(to_fixed_point(in)), rows(in.count + 1), spare(in.count + 1) {
+    : input(in),
+      options(o),
+      fixed(to_fixed_point(in)),
+      rows(in.count + 1),
+      spare(in.count + 1),
+      choice(in.bins->features, o, in.seed),
+      features(by_column(choice.of_tree())) {
   if (in.rows) {
     std::memcpy(rows.data(), in.rows, in.count * sizeof(int32_t));
   } else {
@@ -70,14 +66,6 @@ Shared::Shared(const GrowInput& in, const GrowOptions& o)
   rules.random_cuts = o.extra_random;
   rules.seed = in.seed;
 
-  const std::vector<Feature>& all = in.bins->features;
-  for (int32_t f = 0; f < static_cast<int32_t>(all.size()); ++f) {
-    if (all[f].codes() > 1) in_order.push_back(f);
-  }
-  std::stable_partition(in_order.begin(), in_order.end(),
-                        [&](int32_t f) { return all[f].bins <= kNarrowBins; });
-  in_order = draw_features(in_order, o.share_by_tree, in.seed, stream_of(Draw::tree, 0));
-  features = by_column(in_order);
   starts = slice_starts(*in.bins, features);
 }
 
@@ -95,17 +83,8 @@ std::vector<int32_t> Shared::by_column(std::vector<int32_t> drawn) const {
 
 std::vector<int32_t> Shared::features_of(uint64_t key, int32_t depth,
                                          const std::vector<int32_t>& path) const {
-  if (options.share_by_level >= 1 && options.share_by_node >= 1 && options.interaction.empty()) {
-    return features;
-  }
-  const auto of_level = draw_features(in_order, options.share_by_level, input.seed,
-                                      stream_of(Draw::level, static_cast<uint64_t>(depth)));
-  auto allowed =
-      draw_features(of_level, options.share_by_node, input.seed, stream_of(Draw::node, key));
-  if (!options.interaction.empty()) {
-    std::erase_if(allowed, [&](int32_t f) { return !may_meet(options.interaction, path, f); });
-  }
-  return by_column(std::move(allowed));
+  if (choice.same_for_all_nodes()) return features;
+  return by_column(choice.of_node(key, depth, path));
 }
 
 }  // namespace pyllm::trees

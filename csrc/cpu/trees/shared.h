@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/scratch.h"
+#include "cpu/trees/feature_choice.h"
 #include "cpu/trees/fixed_point.h"
 #include "cpu/trees/grow.h"
 #include "cpu/trees/split.h"
@@ -22,9 +23,9 @@ struct Shared {
   FixedPoint fixed;
   Scratch<int32_t> rows, spare;
   SplitRules rules;
+  FeatureChoice choice;
   std::vector<int32_t> features;  // that can be split at all and that the tree drew, by column
   std::vector<int32_t> starts;    // of their slices
-  std::vector<int32_t> in_order;  // the same features in the order of draws: not that of bundles
 
   Shared(const GrowInput& input, const GrowOptions& options);
 

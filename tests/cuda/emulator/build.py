@@ -59,7 +59,9 @@ SHARED_BINDINGS = (
     "framework",
     "matmul_views",
     "numpy_dtype",
+    "tree_growth",
 )
+SHARED_TREES = ("feature_choice", "node_sums", "sampling")
 
 
 def compiler() -> str | None:
@@ -119,6 +121,7 @@ def build_module() -> Path:
     runtime_flags, kernel_flags = VARIANTS["plain"]
     python = ["-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()]
     bindings = [CSRC / "bindings" / f"{name}.cpp" for name in SHARED_BINDINGS]
+    bindings += [CSRC / "cpu" / "trees" / f"{name}.cpp" for name in SHARED_TREES]
     bindings += sorted((CSRC / "bindings_cuda").glob("*.cpp"))
     bindings.remove(CSRC / "bindings_cuda" / "embedded_none.cpp")
     bindings.append(RUNTIME / "embedded_table.cpp")
