@@ -11,6 +11,7 @@
 #include "bindings/tree_growth.h"
 #include "cpu/trees/binning.h"
 #include "cpu/trees/grow.h"
+#include "cpu/trees/sparse_rows.h"
 
 namespace pyllm::bind {
 namespace {
@@ -116,6 +117,8 @@ Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
     out.features.push_back(feature);
   }
   lay_out_columns(out);
+  const py::gil_scoped_release release;
+  list_sparse_rows(out);
   return out;
 }
 

@@ -89,6 +89,18 @@ def test_regularised_and_constrained_trees(change):
     assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
 
 
+@pytest.mark.parametrize("least", [1, 40])
+@pytest.mark.parametrize("common", [0.0, 3.0, np.nan])
+def test_features_that_mostly_have_one_value(common, least):
+    rng = np.random.default_rng(11)
+    X, g, h = data(rng, 700, 24)
+    X[:, :20] = np.where(rng.random((700, 20)) < 0.85, common, X[:, :20])
+    g += (X[:, 0] > 0).astype(np.float32)
+    p = TreeParameters(max_leaves=20, min_child_samples=least)
+    dataset = Dataset(X)
+    assert_same(grow_tree(dataset, g, h, p), reference.grow(dataset, X, g, h, p))
+
+
 @pytest.mark.parametrize("least", [1, 5, 40])
 @pytest.mark.parametrize("hessians", ["equal", "various", "some 0"])
 def test_child_sizes(least, hessians):

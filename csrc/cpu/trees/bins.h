@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace pyllm::trees {
@@ -21,12 +22,13 @@ struct Feature {
   int32_t bins = 0;      // codes [0, bins) are values, in order (categories: of their numbers)
   bool missing = false;  // code `bins` stands for a missing value
   bool categorical = false;
-  bool wide = false;   // in the matrix of two-byte codes
-  int32_t column = 0;  // in its matrix
-  int32_t offset = 0;  // of its column in a histogram
-  int32_t stored = 0;  // codes of its column
-  int32_t first = 0;   // in a bundle: its first code there
-  int32_t usual = -1;  // in a bundle: the code that is not stored; else -1
+  bool wide = false;    // in the matrix of two-byte codes
+  int32_t column = 0;   // in its matrix
+  int32_t offset = 0;   // of its column in a histogram
+  int32_t stored = 0;   // codes of its column
+  int32_t first = 0;    // in a bundle: its first code there
+  int32_t usual = -1;   // in a bundle: the code that is not stored; else -1
+  int32_t common = -1;  // where only other codes are listed (sparse_rows.h): the one of most rows
 
   int32_t codes() const { return bins + (missing ? 1 : 0); }
   bool bundled() const { return usual >= 0; }
@@ -58,12 +60,15 @@ struct CodeStore {
   int64_t stride = 0;
 };
 
+struct SparseRows;
+
 struct Bins {
   int64_t rows = 0;
   CodeMatrix<uint8_t> narrow;
   CodeMatrix<uint16_t> wide;
   std::vector<Feature> features;
-  int64_t total = 0;  // bins of all features: the length of a histogram
+  int64_t total = 0;                         // bins of all features: the length of a histogram
+  std::shared_ptr<const SparseRows> sparse;  // may be null
 };
 
 }  // namespace pyllm::trees

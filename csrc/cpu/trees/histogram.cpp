@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "core/scratch.h"
+#include "cpu/trees/sparse_rows.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 using namespace trees;
 
 constexpr int64_t kAhead = 48;  // rows between a prefetch and its use
+constexpr int64_t kLine = 64;   // bytes
 constexpr int kTogether = 4;    // rows that are added to a feature's bins in turn
 
 // Where the features of a slice that share a matrix add their sums.
@@ -45,6 +47,7 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   Word* const* __restrict sums = targets.sums.data();
   const Code* base = codes.by_row + (kAdjacent ? column[0] : 0);
   const int64_t stride = codes.stride;
+  const int64_t row_bytes = (kAdjacent ? count : stride) * static_cast<int64_t>(sizeof(Code));
   const auto row_at = [&](int64_t i) -> int64_t { return kGather ? rows[i] : rows[0] + i; };
   const auto column_at = [&](int32_t j) { return kAdjacent ? j : column[j]; };
 
@@ -56,7 +59,9 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
     for (int r = 0; r < kTogether; ++r) {
       if constexpr (kGather) {
         const int64_t ahead = rows[std::min(i + r + kAhead, last)];
-        __builtin_prefetch(base + ahead * stride);
+        const auto* line = reinterpret_cast<const char*>(base + ahead * stride);
+        for (int64_t b = 0; b < row_bytes; b += kLine) __builtin_prefetch(line + b);
+        if (row_bytes > kLine) __builtin_prefetch(line + row_bytes - 1);
         __builtin_prefetch(words + ahead);
       }
       code[r] = base + row_at(i + r) * stride;
@@ -91,38 +96,62 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
   }
 }
 
+template <class Word, bool kGather>
+void accumulate_lists(const SparseRows& lists, Word* __restrict sums,
+                      const int32_t* __restrict rows, int64_t begin, int64_t end, int64_t last,
+                      const Word* __restrict words) {
+  const uint32_t* __restrict offset = lists.offset.data();
+  const uint32_t* __restrict place = lists.place.data();
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = kGather ? rows[i] : rows[0] + i;
+    if constexpr (kGather) {
+      __builtin_prefetch(offset + rows[std::min(i + kAhead, last)]);
+      const int64_t ahead = rows[std::min(i + kAhead / 2, last)];
+      __builtin_prefetch(place + offset[ahead]);
+      __builtin_prefetch(words + ahead);
+    }
+    const Word word = words[row];
+    for (uint32_t p = offset[row]; p < offset[row + 1]; ++p) sums[place[p]] += word;
+  }
+}
+
 // Result: Word, or a wider one that blocks of Word are flushed into.
 template <class Word, class Result>
 void build(const HistogramArgs& args) {
   constexpr bool kInBlocks = !std::is_same_v<Word, Result>;
   const Bins& bins = *args.bins;
   auto* const result = static_cast<Result*>(args.sums);
-
-  int64_t slice_bins = 0;
-  for_each_column(bins, args.slice, [&](const Feature& f) { slice_bins += f.stored; });
-  const Scratch<Word> block_sums(kInBlocks ? slice_bins : 0);
+  const Scratch<Word> block_sums(kInBlocks ? bins.total : 0);
+  Word* const sums = kInBlocks ? block_sums.data() : static_cast<Word*>(args.sums);
+  const bool lists = sums_lists(bins, args.slice);
 
   Targets<Word> narrow(args.slice.count), wide(args.slice.count);
-  Word* next = block_sums.data();
   for_each_column(bins, args.slice, [&](const Feature& f) {
     std::memset(result + f.offset, 0, f.stored * sizeof(Result));
-    if constexpr (!kInBlocks) next = result + f.offset;
-    (f.wide ? wide : narrow).add(f.column, next);
-    if constexpr (kInBlocks) next += f.stored;
+    if (!lists || f.common < 0) (f.wide ? wide : narrow).add(f.column, sums + f.offset);
   });
 
   const int64_t step = kInBlocks ? args.block : std::max<int64_t>(args.count, 1);
   for (int64_t begin = 0; begin < args.count; begin += step) {
     const int64_t end = std::min(begin + step, args.count);
-    if constexpr (kInBlocks) std::memset(block_sums.data(), 0, slice_bins * sizeof(Word));
+    if constexpr (kInBlocks) {
+      for_each_column(bins, args.slice, [&](const Feature& f) {
+        std::memset(sums + f.offset, 0, f.stored * sizeof(Word));
+      });
+    }
     accumulate(bins.narrow, narrow, args, begin, end);
     accumulate(bins.wide, wide, args, begin, end);
+    if (lists) {
+      const auto* words = static_cast<const Word*>(args.words);
+      (args.consecutive ? accumulate_lists<Word, false>
+                        : accumulate_lists<Word, true>)(*bins.sparse, sums, args.rows, begin, end,
+                                                        args.count - 1, words);
+    }
     if constexpr (kInBlocks) {
-      const Word* from = block_sums.data();
       for_each_column(bins, args.slice, [&](const Feature& f) {
-        Result* to = result + f.offset;
-        for (int32_t b = 0; b < f.stored; ++b) to[b] += repacked<Result>(from[b]);
-        from += f.stored;
+        for (int32_t b = f.offset; b < f.offset + f.stored; ++b) {
+          result[b] += repacked<Result>(sums[b]);
+        }
       });
     }
   }
@@ -145,6 +174,20 @@ void tree_histogram(const HistogramArgs& args) {
     using Word = decltype(word);
     if (args.result == args.packing) return build<Word, Word>(args);
     with_word(args.result, [&](auto result) { build<Word, decltype(result)>(args); });
+  });
+}
+
+void tree_fill_common(const Bins& bins, const FeatureSlice& slice, const Pair& total,
+                      const Histogram& histogram) {
+  with_word(histogram.packing, [&](auto word) {
+    using Word = decltype(word);
+    for_each_column(bins, slice, [&](const Feature& f) {
+      if (f.common < 0) return;
+      Word* sums = static_cast<Word*>(histogram.sums) + f.offset;
+      Word others{};
+      for (int32_t c = 0; c < f.stored; ++c) others += sums[c];
+      sums[f.common] = packed<Word>(total) - others;
+    });
   });
 }
 

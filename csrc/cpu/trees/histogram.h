@@ -51,6 +51,10 @@ struct Histogram {
 namespace pyllm {
 PYLLM_KERNEL(tree_histogram, (const trees::HistogramArgs& args));
 
+// Where sums_lists (sparse_rows.h): the sums of common codes, from the node's.
+PYLLM_KERNEL(tree_fill_common, (const trees::Bins& bins, const trees::FeatureSlice& slice,
+                                const trees::Pair& total, const trees::Histogram& histogram));
+
 // into += from on the bins of a slice; both are packed alike.
 PYLLM_KERNEL(tree_add, (const trees::Bins& bins, const trees::FeatureSlice& slice,
                         const trees::Histogram& from, const trees::Histogram& into));

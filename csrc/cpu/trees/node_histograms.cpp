@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cpu/trees/sparse_rows.h"
+
 namespace pyllm::trees {
 namespace {
 
@@ -42,11 +44,15 @@ std::vector<Histogram> NodeHistograms::sum(Segment rows, const FeatureSlice& sli
   return parts;
 }
 
-void NodeHistograms::join(const std::vector<Histogram>& parts, const FeatureSlice& slice) const {
-  for (size_t part = 1; part < parts.size(); ++part) {
-    for (int32_t o = 0; o < shared_.input.outputs; ++o) {
-      tree_add(*shared_.input.bins, slice, output(parts[part], o), output(parts[0], o));
+void NodeHistograms::join(const std::vector<Histogram>& parts, const FeatureSlice& summed,
+                          const FeatureSlice& slice, const std::vector<Pair>& totals) const {
+  const Bins& bins = *shared_.input.bins;
+  const bool lists = sums_lists(bins, summed);
+  for (int32_t o = 0; o < shared_.input.outputs; ++o) {
+    for (size_t part = 1; part < parts.size(); ++part) {
+      tree_add(bins, slice, output(parts[part], o), output(parts[0], o));
     }
+    if (lists) tree_fill_common(bins, slice, totals[o], output(parts[0], o));
   }
 }
 
@@ -80,6 +86,7 @@ Histogram NodeHistograms::count(Segment rows, const FeatureSlice& slice) {
   const Histogram counts = pool_.take(args.result);
   args.sums = counts.sums;
   tree_histogram(args);
+  if (sums_lists(bins, slice)) tree_fill_common(bins, slice, Pair{0, rows.count}, counts);
   return counts;
 }
 

@@ -40,9 +40,10 @@ class NodeHistograms {
   }
 
   // Sums rows into `into`, in parts by rows: the first part is `into`, to be joined with the
-  // others.
+  // others, for the slices of all the features that were summed. totals: of the rows.
   std::vector<Histogram> sum(Segment rows, const FeatureSlice& slice, Histogram into);
-  void join(const std::vector<Histogram>& parts, const FeatureSlice& slice) const;
+  void join(const std::vector<Histogram>& parts, const FeatureSlice& summed,
+            const FeatureSlice& slice, const std::vector<Pair>& totals) const;
   void give_back_parts(std::vector<Histogram> parts);
 
   // sibling = parent - child; sibling may be the parent.

@@ -54,9 +54,12 @@ void NodeSplits::find(OpenNode& node) {
   const std::vector<int32_t>& summed = subtracts_ ? shared_.features : allowed;
   const auto parts = histograms_.sum(node.rows, as_slice(summed), node.histogram);
   const std::vector<int32_t> starts = slice_starts(*shared_.input.bins, allowed);
-  if (parts.size() > 1) {
-    in_slices(summed, subtracts_ ? shared_.starts : starts,
-              [&](const FeatureSlice& slice, size_t) { histograms_.join(parts, slice); });
+  if (parts.size() == 1) {
+    histograms_.join(parts, as_slice(summed), as_slice(summed), node.totals);
+  } else {
+    in_slices(summed, subtracts_ ? shared_.starts : starts, [&](const FeatureSlice& slice, size_t) {
+      histograms_.join(parts, as_slice(summed), slice, node.totals);
+    });
   }
   std::vector<Split> best(starts.size());
   in_slices(allowed, starts, [&](const FeatureSlice& slice, size_t s) {
@@ -75,7 +78,7 @@ void NodeSplits::find(OpenNode& small, OpenNode& large, Histogram parent, bool l
   const bool all = share_of_node(shared_.options) >= 1 && shared_.options.interaction.empty();
   std::vector<Split> of_small(shared_.starts.size()), of_large(shared_.starts.size());
   in_slices(features, shared_.starts, [&](const FeatureSlice& slice, size_t s) {
-    histograms_.join(parts, slice);
+    histograms_.join(parts, as_slice(features), slice, small.totals);
     histograms_.subtract(slice, parent, small.histogram, large.histogram);
     if (!all) return;
     if (look_at_small) tree_best_split(scan_args(small, slice), of_small[s]);
