@@ -1,10 +1,12 @@
 // softmax and its gradient by the embedded Triton kernels.
+#include <algorithm>
+
 #include "bindings_cuda/embedded.h"
 
 namespace pyllm::bind_cuda::embedded {
 namespace {
 
-constexpr int64_t kTile = 4096;  // elements a program takes
+constexpr int64_t kTile = 4096, kRows = 8;  // elements and rows that a program takes at most
 
 // As kernels/triton/embedded.py compiles them: rows of up to 256, 1024 or 4096 elements whole.
 void set_tile(Arguments& arguments, int64_t n) {
@@ -12,7 +14,9 @@ void set_tile(Arguments& arguments, int64_t n) {
   for (const int64_t narrower : {1024, 256}) {
     if (n <= narrower) width = narrower;
   }
-  arguments.integer("WHOLE", n <= kTile).integer("N", width).integer("R", kTile / width);
+  arguments.integer("WHOLE", n <= kTile)
+      .integer("N", width)
+      .integer("R", std::min(kTile / width, kRows));
 }
 
 Arguments& strides(Arguments& arguments, const char* outer, const char* step, const char* inner,

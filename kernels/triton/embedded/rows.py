@@ -27,7 +27,7 @@ def _softmax(storage):
     forward = dict.fromkeys(("x", "y"), "storage")
     backward = dict.fromkeys(("dy", "y", "dx"), "storage")
     common = {"storage": storage, "floats": ("inverse",), "any_integer": ("M",)}
-    widths = [{"WHOLE": True, "R": TILE // n, "N": n} for n in (256, 1024, TILE)]
+    widths = [{"WHOLE": True, "R": r, "N": n} for r, n in ((8, 256), (4, 1024), (1, TILE))]
     for tile in (*widths, {"WHOLE": False, "R": 1, "N": TILE}):
         for log in (False, True):
             yield Specialisation(

@@ -1,14 +1,16 @@
-"""What a kernel's machine code says of its parameters, read from the ELF file itself.
+"""What a kernel's machine code says of its parameters and its stack, read from the ELF file itself.
 
-Section .nv.info.<kernel> is a list of attributes: a byte of format, a byte of attribute, two bytes
-of value or of length, and for format 4 that many bytes. Attribute 0x17, one a parameter: its index,
-ordinal, offset and, from bit 18 on, size (the tool cuobjdump prints them as EIATTR_KPARAM_INFO).
+Sections .nv.info and .nv.info.<kernel> are lists of attributes: a byte of format, a byte of
+attribute, two bytes of value or of length, and for format 4 that many bytes. Attribute 0x17, one a
+parameter: its index, ordinal, offset and, from bit 18 on, size (the tool cuobjdump prints them as
+EIATTR_KPARAM_INFO). Attribute 0x11, one a function: its number and the bytes of its frame
+(EIATTR_FRAME_SIZE), where registers are spilled to.
 """
 
 import struct
 
-_INFO = ".nv.info."
-_KPARAM_INFO = 0x17
+_INFO = ".nv.info"
+_KPARAM_INFO, _FRAME_SIZE = 0x17, 0x11
 _HEADER = struct.Struct("<40xQ10xHHH")  # of sections: where, size, count, names
 _SECTION = struct.Struct("<I20xQQ24x")  # name, offset, size
 
@@ -25,16 +27,29 @@ def parameters(image, function):
     return [found[i] for i in sorted(found)]
 
 
+def stack(image):
+    """The most bytes of stack that a thread takes."""
+    frames = [
+        struct.unpack("<II", value)[1]
+        for of, attribute, value in attributes(image)
+        if (of, attribute) == ("", _FRAME_SIZE)
+    ]
+    if not frames:
+        raise ValueError("no frame sizes")
+    return max(frames)
+
+
 def attributes(image):
-    """(kernel, attribute, value) of those attributes of all kernels that have a length."""
+    """(kernel, attribute, value) of those that have a length; "" for those of the whole file."""
     start, size, count, names = _HEADER.unpack_from(image)
     sections = [_SECTION.unpack_from(image, start + size * i) for i in range(count)]
     for name, offset, length in sections:
         at = sections[names][1] + name
         section = image[at : image.index(b"\0", at)].decode()
-        if section.startswith(_INFO):
+        if section == _INFO or section.startswith(f"{_INFO}."):
+            of = section.removeprefix(_INFO).removeprefix(".")
             for attribute, value in _attributes(image[offset : offset + length]):
-                yield section.removeprefix(_INFO), attribute, value
+                yield of, attribute, value
 
 
 def _attributes(info):

@@ -3,7 +3,7 @@
 import pytest
 
 from pyllm.kernels.triton.embedded import CAPABILITIES
-from tests.triton.ahead_of_time.cubins import parameters
+from tests.triton.ahead_of_time.cubins import parameters, stack
 from tests.triton.embedded.driver import table
 
 SIZES = {"pointer": 8, "int32": 4, "int64": 8, "uint32": 4, "uint64": 8, "float32": 4}
@@ -23,6 +23,16 @@ def test_parameters_of_the_machine_code(capability):
         assert parameters(code, entry["function"]) == expected, entry["name"]
         assert image["threads"] in (128, 256, 512)
         assert image["shared"] <= {80: 99, 90: 227, 100: 227}[capability] << 10  # 8.6 has the least
+
+
+def test_nothing_is_spilled():
+    spilled = [
+        (entry["name"], capability)
+        for entry, _, images in table()
+        for capability, (_, code) in images.items()
+        if stack(code) > 0
+    ]
+    assert spilled == []
 
 
 def test_no_kernel_twice():
