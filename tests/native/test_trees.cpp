@@ -9,6 +9,7 @@
 #include "cpu/trees/grow.h"
 #include "cpu/trees/histogram.h"
 #include "cpu/trees/partition.h"
+#include "cpu/trees/sparse_rows.h"
 
 using namespace pyllm;
 using namespace pyllm::trees;
@@ -35,7 +36,8 @@ struct Codes {
   std::vector<uint16_t> wide_by_row, wide_by_column;
   Bins bins;
 
-  Codes(int64_t rows, int32_t features, bool all_kinds, uint32_t seed = 1) {
+  // one_in: with it, a row has another code than a feature's first only so often.
+  Codes(int64_t rows, int32_t features, bool all_kinds, uint32_t seed = 1, int32_t one_in = 1) {
     bins.rows = rows;
     Draws draws(seed);
     for (int32_t f = 0; f < features; ++f) add(f % 2 == 0 ? 255 : 2 + draws.below(9), f % 3 == 0);
@@ -46,8 +48,8 @@ struct Codes {
     }
     int32_t columns[2] = {0, 0};
     for (Feature& f : bins.features) f.column = columns[f.wide]++;
-    fill(draws, columns[0], narrow_by_row, narrow_by_column, bins.narrow, false);
-    fill(draws, columns[1], wide_by_row, wide_by_column, bins.wide, true);
+    fill(draws, columns[0], narrow_by_row, narrow_by_column, bins.narrow, false, one_in);
+    fill(draws, columns[1], wide_by_row, wide_by_column, bins.wide, true, one_in);
   }
 
   int32_t code(int64_t row, const Feature& f) const {
@@ -69,14 +71,15 @@ struct Codes {
 
   template <class Code>
   void fill(Draws& draws, int32_t columns, std::vector<Code>& by_row, std::vector<Code>& by_column,
-            CodeMatrix<Code>& matrix, bool wide) {
+            CodeMatrix<Code>& matrix, bool wide, int32_t one_in) {
     by_row.resize(static_cast<size_t>(bins.rows) * columns);
     by_column.resize(by_row.size());
     matrix = {by_row.data(), by_column.data(), columns};
     for (const Feature& f : bins.features) {
       if (f.wide != wide) continue;
       for (int64_t row = 0; row < bins.rows; ++row) {
-        const auto code = static_cast<Code>(draws.below(f.codes()));
+        const bool other = draws.below(one_in) == 0;
+        const auto code = static_cast<Code>(other ? draws.below(f.codes()) : 0);
         by_row[row * columns + f.column] = by_column[f.column * bins.rows + row] = code;
       }
     }
@@ -187,10 +190,9 @@ bool same(const Outcome& a, const Outcome& b) {
          a.tree.categories == b.tree.categories;
 }
 
-void check_grown(const GrowOptions& options, int64_t n, int32_t outputs, bool quantized,
-                 bool all_kinds, int32_t every) {
-  const Codes codes(n, 5, all_kinds);
-  std::vector<int32_t> rows = rows_of(n, every, 9);
+void check_grown(const GrowOptions& options, const Codes& codes, int32_t outputs, bool quantized,
+                 int32_t every) {
+  std::vector<int32_t> rows = rows_of(codes.bins.rows, every, 9);
   if (rows.empty()) rows.push_back(0);
   const int threads = num_threads();
   const Outcome many = grow(codes, options, outputs, quantized, rows);
@@ -199,6 +201,11 @@ void check_grown(const GrowOptions& options, int64_t n, int32_t outputs, bool qu
   set_num_threads(threads);
   CHECK(consistent(many, rows));
   CHECK(same(many, one));
+}
+
+void check_grown(const GrowOptions& options, int64_t n, int32_t outputs, bool quantized,
+                 bool all_kinds, int32_t every) {
+  check_grown(options, Codes(n, 5, all_kinds), outputs, quantized, every);
 }
 
 }  // namespace
@@ -318,4 +325,25 @@ TEST(trees_under_constraints) {
   options.share_by_level = 0.8;
   check_grown(options, 7000, 1, false, true, 1);
   check_grown(options, 7000, 1, true, true, 2);
+}
+
+TEST(trees_from_lists_are_those_from_codes) {
+  for (const int64_t n : {1, 300, 9001}) {
+    const Codes codes(n, 20, true, 3, 10);
+    Codes listed(n, 20, true, 3, 10);
+    list_sparse_rows(listed.bins);
+    CHECK(listed.bins.sparse != nullptr);
+    GrowOptions options;
+    options.objective.l2 = 1;
+    options.max_leaves = 31;
+    for (const int32_t every : {1, 3}) {
+      for (const bool quantized : {false, true}) {
+        check_grown(options, listed, 2, quantized, every);
+        std::vector<int32_t> rows = rows_of(n, every, 9);
+        if (rows.empty()) rows.push_back(0);
+        CHECK(same(grow(codes, options, 1, quantized, rows),
+                   grow(listed, options, 1, quantized, rows)));
+      }
+    }
+  }
 }
