@@ -204,12 +204,12 @@ void Waves::carry_out(std::span<DeviceNode* const> nodes, bool search) {
   check(pyllm_cuda_tree_partition(&parted, stream().handle()), "parting rows");
   if (search) {
     const auto memory = allocate(static_cast<size_t>(8 * n) * sizeof(int64_t), stream());
-    made.children = static_cast<int64_t*>(memory.get());
-    made.summed_places = made.children + 4 * n;
+    made.summed = static_cast<int64_t*>(memory.get());
+    made.summed_places = made.summed + 4 * n;
     made.known = made.summed_places + 2 * n, made.sibling = made.known + n;
     made.segments = parted.segments, made.lefts = parted.lefts, made.nodes = n;
     check(pyllm_cuda_tree_children(&made, stream().handle()), "placing children");
-    histogram.segments = made.children, histogram.places = made.summed_places;
+    histogram.segments = made.summed, histogram.places = made.summed_places;
     histogram.rows = sorted_, histogram.nodes = 2 * n;
     sum(histogram);
     subtract.histograms = places_.histograms(), subtract.parent = made.parent_places;

@@ -129,8 +129,7 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < a.count;
        i += int64_t{gridDim.x} * kThreads) {
     const GradientPlace place(a, blockIdx.y * a.count + i);
-    double values[2] = {dev::ldg(a.gradient + place.at) * scales[0],
-                        dev::ldg(a.hessian + place.at) * scales[1]};
+    double shifts[2] = {0.0, 0.0};
     if (a.stochastic) {
       // Elements 2 row and 2 row + 1 of the stream.
       const PhiloxWords random = philox(a.seed, a.stream + static_cast<uint64_t>(place.output),
@@ -139,9 +138,11 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
       // Rounding to nearest of x - 1/2 + u, with u never 0 or 1, rounds x down or up.
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        values[k] += ((odd ? random.v[2 + k] : random.v[k]) + 0.5) * 0x1p-32 - 0.5;
+        shifts[k] = ((odd ? random.v[2 + k] : random.v[k]) + 0.5) * 0x1p-32 - 0.5;
       }
     }
+    const double values[2] = {dev::ldg(a.gradient + place.at) * scales[0] + shifts[0],
+                              dev::ldg(a.hessian + place.at) * scales[1] + shifts[1]};
     Pair word;
 #pragma unroll
     for (int k = 0; k < 2; ++k) {

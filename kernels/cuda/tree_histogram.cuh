@@ -21,8 +21,7 @@ template <class Code, class Word>
 __global__ void __launch_bounds__(kHistogramThreads)
     tree_histogram(TreeHistogram a, int64_t tile_rows) {
   PYLLM_DYNAMIC_SHARED(Word, sums);
-  const int64_t node = blockIdx.z, place = histogram_place(a, node);
-  if (place < 0) return;
+  const int64_t node = blockIdx.z;
   const int64_t start = dev::ldg(a.segments + 2 * node);
   const int64_t count = dev::ldg(a.segments + 2 * node + 1);
   const int64_t begin = int64_t{blockIdx.x} * tile_rows;
@@ -46,7 +45,8 @@ __global__ void __launch_bounds__(kHistogramThreads)
     dev::atomic_add(hessians + bin, word.v[1]);
   }
   __syncthreads();
-  int64_t* to = a.histograms + place * a.histogram_node_stride + int64_t{first_bin} * 2;
+  int64_t* to = a.histograms + histogram_place(a, blockIdx.z) * a.histogram_node_stride +
+                int64_t{first_bin} * 2;
   for (int bin = threadIdx.x; bin < bins; bin += kHistogramThreads) {
     const Word g = dev::lds(gradients + bin), h = dev::lds(hessians + bin);
     if (g != 0) dev::atomic_add(to + 2 * bin, int64_t{g});

@@ -11,8 +11,8 @@ struct TreeHistogram {
   const int32_t* rows;        // row numbers, the rows of a node next to one another; or null
   const int64_t* segments;    // (nodes, 2): where in `rows` a node's start, and how many they are
   const int32_t* bin_offset;  // (features + 1,)
-  const int64_t* places;      // (nodes,): of a node's histogram among all, -1: none is wanted; or
-                              // null, in the order of nodes
+  const int64_t* places;      // (nodes,): of a node's histogram among all, -1 where none is wanted
+                              // of a segment without rows; or null, in the order of nodes
   int64_t* histograms;        // (places, total_bins, 2), histogram_node_stride apart; overwritten
   int64_t nodes, features, total_bins, codes_row_stride, histogram_node_stride;
   int64_t most_rows;           // of a node

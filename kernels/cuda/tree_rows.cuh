@@ -26,14 +26,15 @@ __global__ void __launch_bounds__(kThreads) tree_children(TreeChildren a) {
   if (node >= a.nodes) return;
   const int64_t start = dev::ldg(a.segments + 2 * node);
   const int64_t count = dev::ldg(a.segments + 2 * node + 1), lefts = dev::ldg(a.lefts + node);
-  dev::stg(a.children + 4 * node, start);
-  dev::stg(a.children + 4 * node + 1, lefts);
-  dev::stg(a.children + 4 * node + 2, start + lefts);
-  dev::stg(a.children + 4 * node + 3, count - lefts);
   const int64_t left = dev::ldg(a.places + 2 * node), right = dev::ldg(a.places + 2 * node + 1);
   const bool alone = dev::ldg(a.parent_places + node) < 0, left_is_small = 2 * lefts <= count;
-  dev::stg(a.summed_places + 2 * node, alone || left_is_small ? left : int64_t{-1});
-  dev::stg(a.summed_places + 2 * node + 1, alone || !left_is_small ? right : int64_t{-1});
+  const bool sum_left = alone || left_is_small, sum_right = alone || !left_is_small;
+  dev::stg(a.summed + 4 * node, start);
+  dev::stg(a.summed + 4 * node + 1, sum_left ? lefts : int64_t{0});
+  dev::stg(a.summed + 4 * node + 2, start + lefts);
+  dev::stg(a.summed + 4 * node + 3, sum_right ? count - lefts : int64_t{0});
+  dev::stg(a.summed_places + 2 * node, sum_left ? left : int64_t{-1});
+  dev::stg(a.summed_places + 2 * node + 1, sum_right ? right : int64_t{-1});
   dev::stg(a.known + node, left_is_small ? left : right);
   dev::stg(a.sibling + node, left_is_small ? right : left);
 }

@@ -19,7 +19,7 @@ struct TreeChildren {
   const int64_t* lefts;          // (nodes,)
   const int64_t* parent_places;  // (nodes,): of their histograms, or -1
   const int64_t* places;         // (nodes, 2): for the histograms of the left and the right child
-  int64_t* children;             // (nodes, 2, 2): segments of the left and the right child
+  int64_t* summed;               // (nodes, 2, 2): segments of the children to sum, else of no rows
   int64_t* summed_places;        // (nodes, 2): of the histograms to sum; -1: no
   int64_t* known;                // (nodes,): place of the child that is summed, where one is
   int64_t* sibling;              // (nodes,): place of the other

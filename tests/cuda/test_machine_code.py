@@ -173,6 +173,8 @@ DOUBLE = {
     "gradient_norm": ["gradient_*"],
     "pointwise": ["pointwise<*, 0, true, 1>"],
     "tree_bins": ["tree_quantize<*>", "tree_bins<*>"],
+    "tree_derivatives": ["tree_derivatives<*>", "tree_softmax_derivatives<*>"],
+    "tree_leaves": ["tree_leaf_sums<*>", "tree_add_blocks<*>", "tree_add_leaf_values<*>"],
     "tree_predict": ["tree_predict<*>"],
     "tree_split": ["tree_split_*"],
 }

@@ -41,12 +41,12 @@ def test_children(emulator_for, variant):
         "pyllm_cuda_tree_children", "TreeChildren", nodes=4,
         segments=np.array([(0, 10), (10, 10), (20, 10), (30, 10)]), lefts=np.array([7, 3, 5, 7]),
         parent_places=np.array([8, 9, 10, -1]), places=np.arange(8).reshape(4, 2),
-        children=Out((4, 2, 2), np.int64), summed_places=Out((4, 2), np.int64),
+        summed=Out((4, 2, 2), np.int64), summed_places=Out((4, 2), np.int64),
         known=Out((4,), np.int64), sibling=Out((4,), np.int64),
     )  # fmt: skip
     np.testing.assert_array_equal(
-        got["children"],
-        [[(0, 7), (7, 3)], [(10, 3), (13, 7)], [(20, 5), (25, 5)], [(30, 7), (37, 3)]],
+        got["summed"],
+        [[(0, 0), (7, 3)], [(10, 3), (13, 0)], [(20, 5), (25, 0)], [(30, 7), (37, 3)]],
     )
     np.testing.assert_array_equal(got["summed_places"], [(-1, 1), (2, -1), (4, -1), (6, 7)])
     np.testing.assert_array_equal(got["known"][:3], [1, 2, 4])
