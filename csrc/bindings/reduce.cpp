@@ -10,9 +10,9 @@
 namespace pyllm::bind {
 namespace {
 
-constexpr std::array kReductions = {Named<Reduction>{"sum", Reduction::sum},
-                                    Named<Reduction>{"max", Reduction::max},
-                                    Named<Reduction>{"min", Reduction::min}};
+constexpr std::array kReductions = {Named<ReduceOp>{"sum", ReduceOp::sum},
+                                    Named<ReduceOp>{"max", ReduceOp::max},
+                                    Named<ReduceOp>{"min", ReduceOp::min}};
 
 // Over the first `axes` axes of a contiguous x, or over the last ones: the others' shape is left.
 // Sums in float32 or float64, extrema in the dtype of x.
@@ -33,11 +33,11 @@ py::object reduce(std::string_view op, py::handle x_object, int64_t axes, bool l
   };
   args.x.ndim = 2;
   args.x.shape[0] = product(first), args.x.shape[1] = product(last);
-  if (args.op != Reduction::sum && args.x.shape[leading ? 0 : 1] == 0) {
+  if (args.op != ReduceOp::sum && args.x.shape[leading ? 0 : 1] == 0) {
     throw py::value_error("x: no elements along the axes to reduce, its shape is " +
                           shape_string(x.shape()));
   }
-  const bool wide = args.op == Reduction::sum && x->dtype != DType::f64;
+  const bool wide = args.op == ReduceOp::sum && x->dtype != DType::f64;
   const Output y = make_output(x, leading ? last : first, wide ? DType::f32 : x->dtype);
   args.y = y.view;
   if (y.view.size() > 0) run(x->size(), [&] { reduce_matrix(args); });

@@ -14,26 +14,26 @@ namespace {
 
 constexpr int64_t kBlock = 8192;
 
-template <Reduction op, class C>
+template <ReduceOp op, class C>
 Vec<C> join(Vec<C> x, Vec<C> so_far) {
-  if constexpr (op == Reduction::sum) return so_far + x;
-  const auto wins = op == Reduction::max ? x > so_far : x < so_far;
+  if constexpr (op == ReduceOp::sum) return so_far + x;
+  const auto wins = op == ReduceOp::max ? x > so_far : x < so_far;
   return select<C>(wins | (x != x), x, so_far);
 }
 
-template <Reduction op, class C>
+template <ReduceOp op, class C>
 C join(C x, C so_far) {
-  if constexpr (op == Reduction::sum) return so_far + x;
-  return (op == Reduction::max ? x > so_far : x < so_far) || x != x ? x : so_far;
+  if constexpr (op == ReduceOp::sum) return so_far + x;
+  return (op == ReduceOp::max ? x > so_far : x < so_far) || x != x ? x : so_far;
 }
 
 // What leaves every element as it is.
-template <Reduction op, class C>
-constexpr C kNeutral = op == Reduction::sum   ? C(0)
-                       : op == Reduction::max ? -std::numeric_limits<C>::infinity()
-                                              : std::numeric_limits<C>::infinity();
+template <ReduceOp op, class C>
+constexpr C kNeutral = op == ReduceOp::sum   ? C(0)
+                       : op == ReduceOp::max ? -std::numeric_limits<C>::infinity()
+                                             : std::numeric_limits<C>::infinity();
 
-template <Reduction op, class T, class C = compute_t<T>>
+template <ReduceOp op, class T, class C = compute_t<T>>
 C reduce_block(const T* x, int64_t n) {
   constexpr int64_t L = Vec<C>::lanes, kChains = 4;
   Vec<C> chain[kChains];
@@ -49,10 +49,10 @@ C reduce_block(const T* x, int64_t n) {
   return reduce(all, [](C a, C b) { return join<op, C>(b, a); });
 }
 
-template <Reduction op, class T>
+template <ReduceOp op, class T>
 void along(const ReduceArgs& a) {
   using C = compute_t<T>;
-  using Y = std::conditional_t<op == Reduction::sum, C, T>;
+  using Y = std::conditional_t<op == ReduceOp::sum, C, T>;
   const int64_t rows = a.x.shape[0], n = a.x.shape[1];
   const int64_t blocks = std::max<int64_t>((n + kBlock - 1) / kBlock, 1);
   const Scratch<C> partial(static_cast<size_t>(rows * blocks));
@@ -72,19 +72,19 @@ void along(const ReduceArgs& a) {
   }
 }
 
-template <Reduction op, class T, class C = compute_t<T>>
+template <ReduceOp op, class T, class C = compute_t<T>>
 void join_row(const T* x, C* so_far, int64_t width) {
   for_vectors<C>(width, [&](int64_t i, int count) {
     store(so_far + i, join<op, C>(load(x + i, count), load(so_far + i, count)), count);
   });
 }
 
-template <Reduction op, class T>
+template <ReduceOp op, class T>
 void down(const ReduceArgs& a) {
   using C = compute_t<T>;
   const int64_t rows = a.x.shape[0], width = a.x.shape[1];
   const T* x = a.x.as<T>();
-  if constexpr (op == Reduction::sum) {
+  if constexpr (op == ReduceOp::sum) {
     column_sums(rows, width, a.y.as<C>(), [&](int64_t begin, int64_t end, C* partial) {
       for (int64_t r = begin; r < end; ++r) join_row<op>(x + r * width, partial, width);
     });
@@ -106,7 +106,7 @@ void down(const ReduceArgs& a) {
   }
 }
 
-template <Reduction op>
+template <ReduceOp op>
 void with_storage_type(const ReduceArgs& a) {
   with_float_type(a.x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -118,12 +118,12 @@ void with_storage_type(const ReduceArgs& a) {
 
 void reduce_matrix(const ReduceArgs& a) {
   switch (a.op) {
-    case Reduction::sum:
-      return with_storage_type<Reduction::sum>(a);
-    case Reduction::max:
-      return with_storage_type<Reduction::max>(a);
-    case Reduction::min:
-      return with_storage_type<Reduction::min>(a);
+    case ReduceOp::sum:
+      return with_storage_type<ReduceOp::sum>(a);
+    case ReduceOp::max:
+      return with_storage_type<ReduceOp::max>(a);
+    case ReduceOp::min:
+      return with_storage_type<ReduceOp::min>(a);
   }
 }
 

@@ -6,10 +6,10 @@
 
 namespace pyllm {
 
-enum class Reduction { sum, max, min };
+enum class ReduceOp { sum, max, min };
 
 struct ReduceArgs {
-  Reduction op;
+  ReduceOp op;
   Array x;    // (rows, columns), contiguous; for max and min not empty along what is reduced
   Array y;    // (rows,), or (columns,) if `down`; contiguous; sums in the compute type
   bool down;  // over the rows
