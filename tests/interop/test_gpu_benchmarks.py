@@ -7,9 +7,9 @@ from pyllm.bench.device import by_triton
 
 
 def test_cases_load_without_a_device():
-    cases = load_cases(("gpu",))
-    assert any(case.name.startswith("attention forward+backward") for case in cases)
-    assert all(case.bytes or case.flops for case in cases)
+    names = [case.name for case in load_cases(("gpu",))]
+    assert any(name.startswith("attention forward+backward") for name in names)
+    assert len(names) == len(set(names))
 
 
 def test_triton_is_a_side_where_it_is_installed(monkeypatch):
