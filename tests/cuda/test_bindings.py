@@ -175,8 +175,8 @@ def test_unsupported_dtypes_and_ops(module, x):
         ops.softmax(cuda.to_device(x.astype(np.float64)))
     with pytest.raises(TypeError, match="x: expected float32"):
         ops.softmax(cuda.to_device(np.ones(3, np.int32)))
-    with pytest.raises(NotImplementedError, match="tree_grow has no CUDA kernel"):
-        _ = module.tree_grow
+    with pytest.raises(NotImplementedError, match="tree_goss has no CUDA kernel"):
+        _ = module.tree_goss
     assert not hasattr(module, "__wrapped__")  # what inspection asks for stays an AttributeError
 
 

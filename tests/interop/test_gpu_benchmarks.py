@@ -2,8 +2,12 @@
 
 import importlib.util
 
+import pytest
+
 from pyllm.bench import load_cases
 from pyllm.bench.device import by_triton
+
+pytest.importorskip("torch")
 
 
 def test_cases_load_without_a_device():
