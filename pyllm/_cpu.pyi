@@ -638,6 +638,9 @@ def tree_bin(
     first: int,
     codes: TreeCodes,
 ) -> list[bool]: ...
+def tree_check_children(
+    tree_offset: typing.Any, feature: typing.Any, left: typing.Any, right: typing.Any
+) -> typing.Any: ...
 def tree_column_cuts(
     data: typing.Any,
     indices: typing.Any,
@@ -649,9 +652,6 @@ def tree_column_cuts(
     total: float,
     max_bin: int,
 ) -> list[list[float]]: ...
-def tree_check_children(
-    tree_offset: typing.Any, feature: typing.Any, left: typing.Any, right: typing.Any
-) -> typing.Any: ...
 def tree_cuts(values: typing.Any, weight: typing.Any, max_bin: int) -> list[float]: ...
 def tree_goss(
     gradient: typing.Any,
