@@ -3,9 +3,9 @@
     python scripts/benchmark_table.py benchmarks/results/ops-2-threads-avx512.json ...
 
 A row a case, a column a machine setting (threads, instruction set): how many times longer the
-peers take (torch, where none is named), and the share of the machine's limit that pyllm reaches.
-What stands between the two markers in README.md is replaced. `--skip REGEX` leaves out the cases
-whose names it matches.
+peers take (torch, where none is named), the share of the machine's limit that pyllm reaches, and
+the peak memory of each side where it was measured, ours first. What stands between the two markers
+in README.md is replaced. `--skip REGEX` leaves out the cases whose names it matches.
 """
 
 import argparse
@@ -28,6 +28,9 @@ def cell(row: dict | None) -> str:
     ]
     if row["share"] is not None:
         parts.append(f"{row['share']:.0%}")
+    peaks = row["peak_bytes"].values()  # ours first
+    if peaks:
+        parts.append("/".join(f"{peak / 1e6:.0f}" for peak in peaks) + " MB")
     return ", ".join(parts)
 
 
