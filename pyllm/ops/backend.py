@@ -56,11 +56,7 @@ def backend_of(array: Any) -> ModuleType:
         return _triton_for(array)
     if type(array) is np.ndarray:
         return _cpu
-    device = getattr(array, "__dlpack_device__", None)
-    if device is not None:
-        kind = int(device()[0])
-    else:
-        kind = 2 if hasattr(array, "__cuda_array_interface__") else 1
+    kind = _device_type(array)
     if kind in _DLPACK_CPU:
         return _cpu  # which names the argument if it is no array at all
     if kind in _DLPACK_CUDA:
@@ -93,7 +89,21 @@ def _embedded() -> ModuleType | None:
 
 def _triton_for(array: Any) -> ModuleType:
     """Triton's own compiler, which tunes, for torch tensors where it is there."""
+    embedded = _embedded()
     is_torch = type(array).__module__.partition(".")[0] == "torch"
-    if (not is_torch or kernels.missing_for_triton()) and (embedded := _embedded()) is not None:
-        return embedded
-    return kernels.load_triton()
+    if embedded is None or (is_torch and not kernels.missing_for_triton()):
+        return kernels.load_triton()
+    if _device_type(array) not in _DLPACK_CUDA:
+        raise TypeError(
+            "the Triton back end built into pyllm takes arrays on a CUDA device, got "
+            f"{type(array).__name__} elsewhere"
+        )
+    return embedded
+
+
+def _device_type(array: Any) -> int:
+    """As DLPack numbers them; the CPU's for what is no array."""
+    device = getattr(array, "__dlpack_device__", None)
+    if device is not None:
+        return int(device()[0])
+    return 2 if hasattr(array, "__cuda_array_interface__") else 1

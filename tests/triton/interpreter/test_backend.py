@@ -4,12 +4,28 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from pyllm import kernels, ops
+from pyllm import cuda, kernels, ops
+
+
+@pytest.fixture(params=[False, True], ids=["not built in", "built in"])
+def built_in(request, monkeypatch):
+    """Whether pyllm._cuda is one with Triton kernels; none here gets as far as a launch."""
+    triton = SimpleNamespace(count=lambda: int(request.param))
+    monkeypatch.setattr(cuda, "extension", lambda: SimpleNamespace(triton=triton))
+    return request.param
+
+
+@pytest.fixture
+def without_triton(monkeypatch):
+    monkeypatch.setattr(kernels, "find_spec", lambda name: None)
+    kernels.load_triton.cache_clear()
 
 
 def test_choice_is_scoped_to_block_and_thread():
@@ -48,8 +64,9 @@ def test_unknown_back_end():
         ops.set_backend("cudnn")
 
 
-def test_what_it_does_not_take():
-    with pytest.raises(TypeError, match="x: the Triton back end takes torch tensors, got ndarray"):
+def test_what_it_does_not_take(built_in):
+    takes = "built into pyllm takes arrays on a CUDA device" if built_in else "takes torch tensors"
+    with pytest.raises(TypeError, match=f"the Triton back end {takes}, got ndarray"):
         ops.softmax(np.ones(3, np.float32))
     with pytest.raises(BufferError, match=r"pass x.detach\(\)"):
         ops.softmax(torch.ones(3, requires_grad=True))
@@ -59,14 +76,19 @@ def test_what_it_does_not_take():
         ops.quantize_blockwise(torch.ones(3))
 
 
-def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(kernels, "find_spec", lambda name: None)
-    kernels.load_triton.cache_clear()
-    with (
-        pytest.raises(ImportError, match=r"torch and triton: pip install 'pyllm\[triton\]'"),
-        ops.use_backend("triton"),
-    ):
+@pytest.mark.usefixtures("without_triton")
+def test_missing_packages_are_named_where_no_kernels_are_built_in(built_in):
+    missing = pytest.raises(ImportError, match=r"torch and triton: pip install 'pyllm\[triton\]'")
+    with nullcontext() if built_in else missing, ops.use_backend("triton"):
         pass
+
+
+@pytest.mark.usefixtures("without_triton")
+@pytest.mark.parametrize("built_in", [True], indirect=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kernels_built_in_take_no_tensors_of_the_cpu(built_in, dtype):
+    with pytest.raises(TypeError, match="takes arrays on a CUDA device, got Tensor elsewhere"):
+        ops.softmax(torch.ones(3, dtype=dtype))
 
 
 def test_cpu_tensors_need_the_interpreter():
