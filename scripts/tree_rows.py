@@ -1,7 +1,7 @@
 """How the cost of boosting grows with rows: one fit each, binning included, as a picture.
 
-    python scripts/tree_rows.py measure rows.json --rows 100000 1000000 --threads 2
-    python scripts/tree_rows.py draw rows.json docs/tree_rows.svg
+    python scripts/tree_rows.py measure docs/pictures/tree_rows.json --rows 1000000 --threads 2
+    python scripts/tree_rows.py draw docs/pictures/tree_rows.json docs/pictures/tree_rows.svg
 
 The data and settings are those of `pyllm bench --suite trees` (255 leaves), with few trees.
 10,000,000 rows take 3 GB and some minutes. Measuring again adds to the file, and replaces what it
@@ -15,17 +15,9 @@ from pathlib import Path
 
 import pyllm
 from pyllm.bench.boosting import Boosting
-from pyllm.bench.case import load_cases
+from pyllm.bench.higgs import higgs_like
 
 TREES, LEAVES = 10, 255
-
-
-def generate(rows: int) -> tuple:
-    """The rows of benchmarks/bench_trees.py."""
-    import sys
-
-    load_cases(("trees",))
-    return sys.modules["pyllm_bench_trees"].generate(rows, 1)
 
 
 def measure(path: Path, sizes: list[int], threads: int | None) -> None:
@@ -41,9 +33,8 @@ def measure(path: Path, sizes: list[int], threads: int | None) -> None:
     if record and record["settings"] != settings:
         raise SystemExit(f"{path}: was measured with {record['settings']}, not {settings}")
     seconds = record.get("seconds", {})
-    generate(1000)[0].sum()  # imports are not the first fit's
     for rows in sizes:
-        boosting = Boosting(*generate(rows), trees=TREES, leaves=LEAVES, binning=True)
+        boosting = Boosting(*higgs_like(rows, 1), trees=TREES, leaves=LEAVES, binning=True)
         for side, fit in boosting.sides("lightgbm", "xgboost").items():
             start = time.perf_counter()
             fit()
