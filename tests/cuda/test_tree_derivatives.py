@@ -33,13 +33,14 @@ def problem(rng, n):
     return margin, target
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize(("variant", "n"), [("plain", 3000), ("asan", 300), ("tsan", 300)])
+@pytest.mark.parametrize("weighted", [False, True], ids=["no weight", "weighted"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_losses_of_a_row(emulator_for, rng, loss, weighted):
-    margin, target = problem(rng, 3000)
-    weight = rng.random(3000) if weighted else None
-    got = run(emulator_for("plain", SOURCES), loss, margin, target, weight)
-    expected = [np.empty(3000, np.float32) for _ in range(2)]
+def test_losses_of_a_row(emulator_for, rng, loss, weighted, variant, n):
+    margin, target = problem(rng, n)
+    weight = rng.random(n) if weighted else None
+    got = run(emulator_for(variant, SOURCES), loss, margin, target, weight)
+    expected = [np.empty(n, np.float32) for _ in range(2)]
     _cpu.tree_row_gradient(loss, LOSSES[loss], margin, target, weight, *expected)
     np.testing.assert_array_equal(got["gradient"], expected[0])
     np.testing.assert_array_equal(got["hessian"], expected[1])

@@ -64,12 +64,13 @@ def test_leaf_of_each_row(emulator_for, rng, variant, wide):
     np.testing.assert_array_equal(got["leaf"], np.where(codes[:, 1] <= 2, 1, deeper))
 
 
-def test_margins(emulator_for, rng):
+@pytest.mark.parametrize("variant", ["asan", "tsan"])
+def test_margins(emulator_for, rng, variant):
     """A leaf that is not there gives NaN, not another's value."""
     margin, leaf = rng.normal(size=500), rng.integers(0, 7, 500).astype(np.int32)
     leaf[[3, 4]] = -1, 7
     value = rng.normal(size=7)
-    got = emulator_for("asan", SOURCES).call(
+    got = emulator_for(variant, SOURCES).call(
         "pyllm_cuda_tree_add_leaf_values", "TreeAddLeafValues", margin=inout(margin), leaf=leaf,
         value=value, rows=500, nodes=7,
     )["margin"]  # fmt: skip
