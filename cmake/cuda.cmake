@@ -29,7 +29,7 @@ if(PYLLM_CUDA)
   endif()
 endif()
 
-# The list of sources of that name with the Triton kernels of kernels/triton/embedded.py in place of no such kernels.
+# The list of sources of that name with the Triton kernels of kernels/triton/embedded in place of no such kernels.
 function(pyllm_embed_triton list_name)
   set(out ${CMAKE_BINARY_DIR}/triton)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS kernels/triton/*.py)

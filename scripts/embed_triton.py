@@ -1,4 +1,4 @@
-"""Compile the Triton kernels of kernels/triton/embedded.py into a C++ table; needs no GPU.
+"""Compile the Triton kernels of kernels/triton/embedded into a C++ table; needs no GPU.
 
     python scripts/embed_triton.py DIRECTORY [--jobs N] [--only 90] [--but softmax]
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int64_t kTile = 4096, kRows = 8;  // elements and rows that a program takes at most
 
-// As kernels/triton/embedded.py compiles them: rows of up to 256, 1024 or 4096 elements whole.
+// As kernels/triton/embedded/rows.py compiles them: rows of up to 256, 1024 or 4096 elements whole.
 void set_tile(Arguments& arguments, int64_t n) {
   int64_t width = kTile;
   for (const int64_t narrower : {1024, 256}) {
