@@ -250,6 +250,21 @@ TEST(tree_histograms_add_and_subtract_across_packings) {
   CHECK(restored);
 }
 
+TEST(a_parent_may_hold_more_than_its_childrens_packing) {
+  const Codes codes(1, 1, false);
+  const auto n = static_cast<size_t>(codes.bins.total);
+  const int32_t feature = 0;
+  const FeatureSlice slice{&feature, 1};
+  for (const int64_t g : {-32767, 32767}) {
+    std::vector<int64_t> parent(n, pack64(2 * g, 65534));
+    std::vector<int32_t> child(n, pack32(g, 32767)), sibling(n);
+    tree_subtract(codes.bins, slice, Histogram{parent.data(), Packing::bits32},
+                  Histogram{child.data(), Packing::bits16},
+                  Histogram{sibling.data(), Packing::bits16});
+    CHECK(sibling == child);
+  }
+}
+
 TEST(tree_partitions_keep_the_order) {
   for (const int64_t n : {1, 2, 63, 200, 5000}) {
     const Codes codes(n, 1, true, 2);

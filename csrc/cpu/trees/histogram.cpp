@@ -157,12 +157,24 @@ void build(const HistogramArgs& args) {
   }
 }
 
+// Of sums in one form. A sum that is too large for it is held modulo 2^32 or 2^64: the difference
+// is right wherever it fits.
+template <class Word>
+Word difference(Word a, Word b) {
+  if constexpr (std::is_integral_v<Word>) {
+    using Bits = std::make_unsigned_t<Word>;
+    return static_cast<Word>(static_cast<Bits>(a) - static_cast<Bits>(b));
+  } else {
+    return a - b;
+  }
+}
+
 template <class P, class C, class S>
 void subtract(const Bins& bins, const FeatureSlice& slice, const P* parent, const C* child,
               S* sibling) {
   for_each_column(bins, slice, [&](const Feature& f) {
     for (int32_t b = f.offset; b < f.offset + f.stored; ++b) {
-      sibling[b] = repacked<S>(parent[b]) - repacked<S>(child[b]);
+      sibling[b] = difference(repacked<S>(parent[b]), repacked<S>(child[b]));
     }
   });
 }
