@@ -115,27 +115,13 @@ class PlainSearch {
     }
   }
 
-  // Calls body with a constant.
-  template <class Body>
+  // Calls body with a constant, count.
+  template <int32_t kMost = kGroup, class Body>
   static void with_count(int32_t count, Body&& body) {
-    switch (count) {
-      case 1:
-        return body(std::integral_constant<int32_t, 1>{});
-      case 2:
-        return body(std::integral_constant<int32_t, 2>{});
-      case 3:
-        return body(std::integral_constant<int32_t, 3>{});
-      case 4:
-        return body(std::integral_constant<int32_t, 4>{});
-      case 5:
-        return body(std::integral_constant<int32_t, 5>{});
-      case 6:
-        return body(std::integral_constant<int32_t, 6>{});
-      case 7:
-        return body(std::integral_constant<int32_t, 7>{});
-      default:
-        return body(std::integral_constant<int32_t, 8>{});
+    if constexpr (kMost > 1) {
+      if (count < kMost) return with_count<kMost - 1>(count, body);
     }
+    body(std::integral_constant<int32_t, kMost>{});
   }
 
   // Adds the rows' sums to the tables of some features.
