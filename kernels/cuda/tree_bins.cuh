@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kThreads) tree_quantize(TreeGradients a, int b
     scales[k] = a.levels == 0  ? power_of_two(scale_exponent(largest, bits))
                 : largest == 0 ? 1.0
                                : static_cast<float>(a.levels) / dev::float_of(largest);
-    if (blockIdx.x == 0 && blockIdx.y == 0 && static_cast<int>(threadIdx.x) == k) {
+    if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) {
       dev::stg(a.units + k, dev::div_rn(1.0, scales[k]));
     }
   }

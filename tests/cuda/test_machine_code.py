@@ -161,11 +161,8 @@ def test_optimizers_move_four_parameters_at_a_time(family, storage):
     assert not missing(code, LOAD, r"LDG\.\S*64", r"STG\.\S*64", STORE)
 
 
-# Kernels with an array that is indexed by what only the device knows, as meant or not yet mended.
-LOCAL = {
-    "pointwise": ["pointwise<*, 0, true, 1>"],  # sin and cos of large x, by the CUDA library
-    "tree_bins": ["tree_quantize<*>"],
-}
+# Kernels with an array that is indexed by what only the device knows.
+LOCAL = {"pointwise": ["pointwise<*, 0, true, 1>"]}  # sin and cos of large x, by the CUDA library
 # Kernels that sum in float64, or reach results to the last bit as the CPU does.
 DOUBLE = {
     "adafactor": ["adafactor_*"],
