@@ -77,11 +77,14 @@ std::vector<bool> bin(py::handle x_object, const std::vector<std::vector<double>
   args.x_float64 = x->dtype == DType::f64, args.wide = codes.wide();
   call.launch(&pyllm_cuda_tree_bins, args);
   std::vector<uint32_t> missing(features);
-  check(cudaMemcpyAsync(missing.data(), seen, features * sizeof(uint32_t), cudaMemcpyDeviceToHost,
-                        call.stream().handle()),
-        "copying from the device");
   call.finish();
-  check(cudaStreamSynchronize(call.stream().handle()), "waiting for the device");
+  {
+    const py::gil_scoped_release release;
+    check(cudaMemcpyAsync(missing.data(), seen, features * sizeof(uint32_t), cudaMemcpyDeviceToHost,
+                          call.stream().handle()),
+          "copying from the device");
+    check(cudaStreamSynchronize(call.stream().handle()), "waiting for the device");
+  }
   return {missing.begin(), missing.end()};
 }
 
