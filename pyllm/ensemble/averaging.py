@@ -37,7 +37,8 @@ from pyllm.trees.checks import require_number, require_whole
 from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.leaf_values import set_medians
 from pyllm.trees.monotone import bound_values
-from pyllm.trees.prune import absolute_risk, likelihood_risk, prune, squared_risk
+from pyllm.trees.prune import prune
+from pyllm.trees.risk import absolute_risk, likelihood_risk, squared_risk
 from pyllm.trees.tree import Tree
 
 FloatArray = NDArray[np.float64]

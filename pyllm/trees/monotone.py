@@ -13,22 +13,19 @@ def bound_values(tree: Tree, signs: Sequence[int]) -> None:
     What lies left of a split on such a feature ends at the middle between its two children, where
     what lies right of it starts, as in growing.
     """
-    low = np.full(tree.value.shape, -np.inf)
-    high = np.full(tree.value.shape, np.inf)
-    value = tree.value
-    for node in range(tree.n_nodes):  # children come after their parent
-        value[node] = np.clip(value[node], low[node], high[node])
-        feature = tree.feature[node]
-        if feature < 0:
-            continue
-        left, right = tree.left[node], tree.right[node]
+    value, sign_of = tree.value, np.asarray(signs)
+    low, high = np.full(value.shape, -np.inf), np.full(value.shape, np.inf)
+    level = np.zeros(1, np.int64)
+    while len(level):
+        value[level] = np.clip(value[level], low[level], high[level])
+        level = level[tree.feature[level] >= 0]
+        left, right = tree.left[level], tree.right[level]
         for child in (left, right):
-            low[child], high[child] = low[node], high[node]
-        sign = signs[feature]
-        if sign == 0:
-            continue
-        inside = [np.clip(value[child], low[node], high[node]) for child in (left, right)]
+            low[child], high[child] = low[level], high[level]
+        inside = [np.clip(value[child], low[level], high[level]) for child in (left, right)]
         middle = (inside[0] + inside[1]) / 2
-        below, above = (left, right) if sign > 0 else (right, left)
-        high[below] = middle
-        low[above] = middle
+        sign = sign_of[tree.feature[level]]
+        bound = sign != 0
+        high[np.where(sign > 0, left, right)[bound]] = middle[bound]
+        low[np.where(sign > 0, right, left)[bound]] = middle[bound]
+        level = np.concatenate([left, right])

@@ -6,7 +6,7 @@ it, t is worth splitting while a leaf costs less than
     alpha(t) = (R(t) - R(T_t)) / (|T_t| - 1).
 
 The weakest link, the split of the lowest alpha, is cut first; its ancestors' alphas follow. What is
-left at each alpha is the smallest tree of the least R(T) + alpha |T|.
+left at each alpha is the smallest tree of the least R(T) + alpha |T|. `pyllm.trees.risk` has risks.
 """
 
 import heapq
@@ -15,75 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyllm import _cpu
 from pyllm.trees.renumber import arrange, breadth_first
 from pyllm.trees.tree import NODE_DTYPES, Tree
-
-
-def squared_risk(
-    tree: Tree, leaf: np.ndarray, target: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """(n_nodes,): squares of the targets around a node's mean, per weight of all rows.
-
-    Args:
-        leaf: (n,) the leaf of each row.
-        target: (n, outputs), best centred at 0; their squares are added.
-        weight: (n,), not all 0.
-    """
-    n = tree.n_nodes
-    outputs = target.shape[1]
-    sums = np.empty((n, 2 + outputs))  # of weights, squares and targets
-    sums[:, 0] = np.bincount(leaf, weight, n)
-    sums[:, 1] = np.bincount(leaf, weight * np.sum(target * target, axis=1), n)
-    for k in range(outputs):
-        sums[:, 2 + k] = np.bincount(leaf, weight * target[:, k], n)
-    for node in np.flatnonzero(tree.feature >= 0)[::-1].tolist():
-        sums[node] = sums[tree.left[node]] + sums[tree.right[node]]
-    explained = np.sum(sums[:, 2:] ** 2, axis=1) / np.maximum(sums[:, 0], 1e-300)
-    return np.maximum(sums[:, 1] - explained, 0.0) / weight.sum()
-
-
-def likelihood_risk(
-    tree: Tree, leaf: np.ndarray, target: np.ndarray, weight: np.ndarray, criterion: str
-) -> np.ndarray:
-    """(n_nodes,): by how much the log-likelihood of a node's mean falls short of the best, per
-    weight of all rows; arguments as for `squared_risk`, criteria as in `TreeParameters`."""
-    if criterion == "bernoulli":
-        target = np.hstack([target, 1.0 - target])
-    n, outputs = tree.n_nodes, target.shape[1]
-    sums = np.empty((n, 2 + outputs))  # of weights, y log y and targets
-    sums[:, 0] = np.bincount(leaf, weight, n)
-    sums[:, 1] = np.bincount(leaf, weight * _x_log(target, target).sum(1), n)
-    for k in range(outputs):
-        sums[:, 2 + k] = np.bincount(leaf, weight * target[:, k], n)
-    for node in np.flatnonzero(tree.feature >= 0)[::-1].tolist():
-        sums[node] = sums[tree.left[node]] + sums[tree.right[node]]
-    mean = sums[:, 2:] / np.maximum(sums[:, :1], 1e-300)
-    return np.maximum(sums[:, 1] - _x_log(sums[:, 2:], mean).sum(1), 0.0) / weight.sum()
-
-
-def absolute_risk(
-    tree: Tree, leaf: np.ndarray, target: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """(n_nodes,): absolute errors of the targets around a node's median, per weight of all rows;
-    arguments as for `squared_risk`."""
-    risk = np.zeros(tree.n_nodes)
-    below = leaf.copy()  # the lowest node of each row that is looked at
-    for node in range(tree.n_nodes - 1, -1, -1):  # children come after their parent
-        if tree.feature[node] >= 0:
-            below[(below == tree.left[node]) | (below == tree.right[node])] = node
-        rows = np.flatnonzero(below == node).astype(np.int32)
-        here = np.zeros(len(rows), np.int32)
-        for column in target[rows].T:
-            y = np.ascontiguousarray(column)
-            median = _cpu.tree_leaf_quantiles(y, here, 1, 0.5, weight[rows])[0]
-            risk[node] += np.sum(weight[rows] * np.abs(y - median))
-    return risk / weight.sum()
-
-
-def _x_log(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x log y, 0 where x is."""
-    return x * np.log(np.where(x > 0, y, 1.0))
 
 
 @dataclass(frozen=True)
@@ -163,12 +96,16 @@ def _weakest_links(tree: Tree, risk: np.ndarray) -> Iterator[tuple[int, float, f
     def alpha(node: int) -> float:
         return max(own[node] - below[node], 0.0) / (leaves[node] - 1)
 
-    heap = [(alpha(node), node, leaves[node]) for node in range(tree.n_nodes) if inner[node]]
+    heap = [(alpha(node), node) for node in range(tree.n_nodes) if inner[node]]
     heapq.heapify(heap)
     while heap:
-        weakest, node, size = heapq.heappop(heap)
-        if not inner[node] or leaves[node] != size:
-            continue  # cut with an ancestor, or smaller by now
+        weakest, node = heapq.heappop(heap)
+        if not inner[node]:
+            continue  # cut with an ancestor
+        now = alpha(node)
+        if now > weakest:  # cuts below it made it worth more, never less
+            heapq.heappush(heap, (now, node))
+            continue
         stack = [node]
         while stack:
             under = stack.pop()
@@ -180,6 +117,5 @@ def _weakest_links(tree: Tree, risk: np.ndarray) -> Iterator[tuple[int, float, f
         while up >= 0:
             below[up] = below[left[up]] + below[right[up]]
             leaves[up] = leaves[left[up]] + leaves[right[up]]
-            heapq.heappush(heap, (alpha(up), up, leaves[up]))
             up = parent[up]
         yield node, weakest, below[0]

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyllm.trees import Dataset, Forest, TreeParameters, grow_tree
-from pyllm.trees.prune import prune, pruning_path, squared_risk
+from pyllm.trees.prune import prune, pruning_path
+from pyllm.trees.risk import squared_risk
 
 SEEDS = st.integers(0, 2**32 - 1)
 
