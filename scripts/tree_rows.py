@@ -53,8 +53,8 @@ def measure(path: Path, sizes: list[int], threads: int | None) -> None:
 
 
 def draw(path: Path, picture: Path) -> None:
+    import matplotlib
     from matplotlib.figure import Figure
-
     record = json.loads(path.read_text())
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
@@ -70,13 +70,14 @@ def draw(path: Path, picture: Path) -> None:
     axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds a fit")
     s = record["settings"]
     axes.set_title(
-        f"{s['trees']} trees of {s['leaves']} leaves, {FEATURES} features, binning included, "
+        f"{s['trees']} trees of {s['leaves']} leaves, {FEATURES} features, binning included\n"
         f"{s['threads']} threads, {s['cpu']}, {s['isa']}",
         fontsize=9,
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(picture)
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
+        figure.savefig(picture)
 
 
 def main() -> None:
