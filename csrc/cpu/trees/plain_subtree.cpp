@@ -4,9 +4,11 @@
 #include "cpu/trees/plain_subtree.h"
 
 #include <cstring>
+#include <memory>
 #include <numeric>
 
-#include "cpu/trees/plain_search.h"
+#include "cpu/trees/plain_random_cuts.h"
+#include "cpu/trees/plain_scan.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -23,7 +25,7 @@ class PlainGrower {
         spare_(given_.size() + 1),
         words_(given_.size() * outputs_),
         codes_(copy_rows()),
-        search_(shared_, codes_) {
+        search_(make_search()) {
     std::iota(order_.begin(), order_.end(), 0);
     nodes_.push_back(leaf(args.rows, args.depth));
     open(0, args.key, args.totals);
@@ -73,6 +75,11 @@ class PlainGrower {
     return {copied_.data(), stride, words_.data()};
   }
 
+  std::unique_ptr<PlainSearch> make_search() const {
+    if (shared_.rules.random_cuts) return std::make_unique<PlainRandomCuts>(shared_, codes_);
+    return std::make_unique<PlainScan>(shared_, codes_);
+  }
+
   void open(int32_t node, uint64_t key, const Pair* totals) {
     const TreeNode& n = nodes_[node];
     const GrowOptions& options = shared_.options;
@@ -88,7 +95,7 @@ class PlainGrower {
     int32_t* order = order_.data() + (rows.begin - first_);
     const auto count = static_cast<int32_t>(rows.count);
     if (same_ratio(order, count)) return;
-    const PlainCut cut = search_.find({order, count, totals_.data(), open.key});
+    const PlainCut cut = search_->find({order, count, totals_.data(), open.key});
     if (cut.feature < 0) return;
     const int32_t lefts = partition(order, count, cut);
     const auto left = static_cast<int32_t>(nodes_.size());
@@ -103,8 +110,8 @@ class PlainGrower {
     parent.default_left = cut.saw_missing ? cut.missing_left : 2 * lefts >= count;
     nodes_.push_back(leaf({rows.begin, lefts}, depth));
     nodes_.push_back(leaf({rows.begin + lefts, count - lefts}, depth));
-    for (int32_t o = 0; o < outputs_; ++o) totals_[o] -= search_.left()[o];
-    const auto open_left = [&] { this->open(left, child_key(open.key, false), search_.left()); };
+    for (int32_t o = 0; o < outputs_; ++o) totals_[o] -= search_->left()[o];
+    const auto open_left = [&] { this->open(left, child_key(open.key, false), search_->left()); };
     const auto open_right = [&] {
       this->open(left + 1, child_key(open.key, true), totals_.data());
     };
@@ -159,7 +166,7 @@ class PlainGrower {
   Scratch<uint8_t> copied_;
   std::vector<int64_t> words_;
   PlainRows codes_;
-  PlainSearch search_;
+  std::unique_ptr<PlainSearch> search_;
   std::vector<Open> open_;
   std::vector<Pair> open_totals_, totals_;
 };
