@@ -220,6 +220,7 @@ class SparseLists {
         throw py::value_error("features: out of range");
       }
       if (picked[f]) throw py::value_error("features: expected each once");
+      if (lists_[f].given_up) throw py::value_error("features: one was given up");
       picked[f] = true;
       result.push_back(&lists_[f]);
     }

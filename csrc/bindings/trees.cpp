@@ -103,7 +103,8 @@ Bins make_bins(const CodeArrays& codes, const std::vector<int32_t>& bins,
   }
   for (size_t f = 0; f < n; ++f) {
     if (columns[f] < 0 || columns[f] >= codes.columns(wide[f]) || bins[f] < 1 ||
-        bins[f] > (wide[f] ? 65535 : kNarrowBins) || usual[f] >= bins[f]) {
+        bins[f] > (wide[f] ? 65535 : kNarrowBins) || usual[f] >= bins[f] ||
+        (usual[f] < 0 && first[f] != 0)) {
       throw py::value_error("bins: out of range for feature " + std::to_string(f));
     }
     Feature feature;
