@@ -55,6 +55,7 @@ def measure(path: Path, sizes: list[int], threads: int | None) -> None:
 def draw(path: Path, picture: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
+
     record = json.loads(path.read_text())
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()

@@ -168,7 +168,7 @@ class SparseLists {
     if (most < 0 || most > kWideCodes) throw py::value_error("most: out of range");
     if (codes.size() != features.size()) throw py::value_error("codes: expected one a feature");
     std::vector<Candidate> candidates;
-    const std::vector<SparseCodes*> lists = pick(features);
+    const std::vector<SparseCodes*> lists = pick_whole(features);
     for (size_t i = 0; i < lists.size(); ++i) {
       if (codes[i] < 0 || codes[i] > most) throw py::value_error("codes: out of range");
       candidates.push_back({lists[i], codes[i]});
@@ -196,7 +196,7 @@ class SparseLists {
         throw py::value_error("plan: wrong features for column " + std::to_string(column));
       }
       SparseColumn to{wide, column, {}};
-      const std::vector<SparseCodes*> lists = pick(features);
+      const std::vector<SparseCodes*> lists = pick_whole(features);
       for (size_t i = 0; i < lists.size(); ++i) {
         const auto last = static_cast<int32_t>(lists[i]->cuts.size()) + lists[i]->missing;
         const int32_t highest = bundled ? first[i] + last - 1 : last;
@@ -212,6 +212,15 @@ class SparseLists {
   }
 
  private:
+  // Those of which all rows are listed.
+  std::vector<SparseCodes*> pick_whole(const std::vector<int32_t>& features) {
+    std::vector<SparseCodes*> result = pick(features);
+    for (const SparseCodes* list : result) {
+      if (list->given_up) throw py::value_error("features: one was given up");
+    }
+    return result;
+  }
+
   std::vector<SparseCodes*> pick(const std::vector<int32_t>& features) {
     std::vector<SparseCodes*> result;
     std::vector<bool> picked(lists_.size());
@@ -220,7 +229,6 @@ class SparseLists {
         throw py::value_error("features: out of range");
       }
       if (picked[f]) throw py::value_error("features: expected each once");
-      if (lists_[f].given_up) throw py::value_error("features: one was given up");
       picked[f] = true;
       result.push_back(&lists_[f]);
     }
