@@ -259,6 +259,14 @@ def test_the_same_bits_on_every_instruction_set_and_thread_count(isa):
         pyllm.set_num_threads(before)
 
 
+def given_up(lists):
+    """With three rows to list where two were worth it."""
+    lists.add_rows(np.ones((3, 2)), 0, [0, 1], [0, 1], 2)
+    lists.add_rows(np.ones((3, 2)), 3, [0, 1], [0, 1], 2)  # goes on with what is left
+    assert lists.counts == [-1, -1]
+    return lists
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -266,6 +274,7 @@ def test_the_same_bits_on_every_instruction_set_and_thread_count(isa):
         (lambda lists: lists.add_rows(np.zeros((3, 2)), 8, [0, 1], [0, 1], 9), "first: out of"),
         (lambda lists: lists.add_rows(np.zeros((3, 2)), 0, [0, 1], [0, 5], 9), "features: out of"),
         (lambda lists: lists.bundles([0, 1], [1, 256], 255), "codes: out of range"),
+        (lambda lists: given_up(lists).bundles([0, 1], [1, 1], 255), "features: one was given up"),
     ],
 )
 def test_refuses(call, message):

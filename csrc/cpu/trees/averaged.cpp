@@ -86,25 +86,29 @@ void grow_averaged(const AveragedInput& in, const GrowOptions& options,
   const auto count = static_cast<int64_t>(in.seeds.size());
   trees.resize(count);
   std::vector<uint8_t> done(count, 0);
-  std::atomic<int64_t> finished{0};
+  std::atomic<int64_t> finished{0}, highest{-1};
   std::atomic<bool> stopped{false};
   std::exception_ptr error;  // of the checkpoint
   const auto caller = std::this_thread::get_id();
-  const auto inside = [&] {
-    if (stopped) throw Stopped{};
-    if (std::this_thread::get_id() != caller) return;
-    try {
-      checkpoint(finished);
-    } catch (...) {
-      error = std::current_exception();
-      stopped = true;
-      throw Stopped{};
+  // Trees are begun in order: those before one that is done are finished, or that one were lost.
+  const auto inside = [&](int64_t t) {
+    if (!stopped && std::this_thread::get_id() == caller) {
+      try {
+        checkpoint(finished);
+      } catch (...) {
+        error = std::current_exception();
+        stopped = true;
+      }
     }
+    if (stopped && t > highest) throw Stopped{};
   };
   const auto grow = [&](int64_t t) {
-    inside();
-    trees[t] = grow_one(in, options, t, inside);
+    const auto here = [&] { inside(t); };
+    here();
+    trees[t] = grow_one(in, options, t, here);
     done[t] = 1;
+    for (int64_t h = highest; h < t && !highest.compare_exchange_weak(h, t);) {
+    }
     ++finished;
   };
   try {
@@ -113,11 +117,11 @@ void grow_averaged(const AveragedInput& in, const GrowOptions& options,
     } else {
       for (int64_t t = 0; t < count; ++t) grow(t);
     }
-    checkpoint(count);
   } catch (const Stopped&) {
     trees.resize(std::find(done.begin(), done.end(), 0) - done.begin());
-    std::rethrow_exception(error);
   }
+  if (error) std::rethrow_exception(error);
+  checkpoint(count);
 }
 
 }  // namespace pyllm::trees

@@ -24,7 +24,8 @@ struct AveragedInput {
 
 // Several trees at a time, one a thread, where there are enough of them; the result is the same at
 // any number of threads. checkpoint, given how many are done, is called by the calling thread
-// alone. What it throws stops the growing and is thrown again; `trees` are the first ones then.
+// alone. What it throws stops the growing and is thrown again; `trees` are the first ones then, no
+// fewer than it was told were done.
 void grow_averaged(const AveragedInput& input, const GrowOptions& options,
                    FunctionRef<void(int64_t)> checkpoint, std::vector<GrownTree>& trees);
 
