@@ -18,9 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from pyllm.ensemble.boosting import keep_weighted
 from pyllm.ensemble.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
-from pyllm.ensemble.learner import read_weight
+from pyllm.ensemble.learner import keep_weighted, read_weight
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees.checks import require_whole
 

@@ -6,7 +6,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch
 
-from pyllm.ensemble.averaging import AveragedClassifier, AveragedRegressor, AveragedTrees
+from pyllm.ensemble.averaging import AveragedTrees
+from pyllm.ensemble.averaging_classifier import AveragedClassifier
+from pyllm.ensemble.averaging_regressor import AveragedRegressor
 from pyllm.ensemble.learner import read_weight
 from pyllm.ensemble.tables import Categorical
 from pyllm.trees.prune import pruning_path
@@ -106,7 +108,8 @@ class _DecisionTree(AveragedTrees):
         each = np.ones(len(columns)) if weight is None else weight
         tree = grown.forest_.tree(0)
         leaf = grown.forest_.leaves(matrix)[:, 0]
-        path = pruning_path(tree, grown._risk(tree, leaf, columns, each))
+        risk = grown._finishing(columns.shape[1]).risk(tree, leaf, columns, each)
+        path = pruning_path(tree, risk)
         return Bunch(ccp_alphas=path.ccp_alphas, impurities=path.impurities)
 
     def get_depth(self) -> int:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from pyllm import _cpu
 from pyllm.ensemble.tables import Encoding, library_of
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
 from pyllm.trees.objective import Link
 from pyllm.trees.onnx_export import to_onnx
@@ -60,6 +61,19 @@ def read_targets(y: Any) -> NDArray[np.float64]:
     if largest > _LARGEST_TARGET:
         raise ValueError(f"y: expected values up to {_LARGEST_TARGET:g}, got {largest:g}")
     return target
+
+
+def keep_weighted(
+    weight: NDArray[np.float64] | None, X: Any, *arrays: Any
+) -> tuple[NDArray[np.float64] | None, Any, list[Any]]:
+    """Without the rows of weight 0, which would otherwise shift the bins of features.
+
+    The bins of a Dataset are there: it keeps them.
+    """
+    if weight is None or weight.all() or isinstance(X, Dataset):
+        return weight, X, list(arrays)
+    keep = weight > 0
+    return weight[keep], X[keep], [None if a is None else a[keep] for a in arrays]
 
 
 class TreeEstimator(BaseEstimator):

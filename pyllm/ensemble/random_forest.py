@@ -5,15 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import r2_score
 
-from pyllm.ensemble.averaging import (
-    AveragedClassifier,
-    AveragedRegressor,
-    AveragedTrees,
-    FloatArray,
-)
+from pyllm.ensemble.averaging import AveragedTrees, FloatArray
+from pyllm.ensemble.averaging_classifier import AveragedClassifier
+from pyllm.ensemble.averaging_regressor import AveragedRegressor
+from pyllm.ensemble.out_of_bag import OutOfBag
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.ensemble.tables import Categorical
 from pyllm.trees.bar import Bar
@@ -169,29 +166,12 @@ class _RandomForest(AveragedTrees):
             raise ValueError("max_samples: expected None where bootstrap is False")
         return None
 
-    def _out_of_bag_start(self, n: int, outputs: int) -> tuple[Any, Any]:
+    def _out_of_bag(self, n: int, outputs: int) -> OutOfBag | None:
         if not self.oob_score:
-            return None, None
+            return None
         if self._going_on():
             raise ValueError("oob_score: expected False where warm_start goes on from a forest")
-        return np.zeros((n, outputs)), np.zeros(n, np.int64)
-
-    def _out_of_bag(
-        self,
-        columns: FloatArray,
-        weight: FloatArray | None,
-        sums: FloatArray,
-        votes: NDArray[np.int64],
-    ) -> None:
-        means = np.full_like(sums, np.nan)
-        some = votes > 0
-        means[some] = sums[some] / votes[some, np.newaxis]
-        self._score_out_of_bag(columns, weight, means, some)
-
-    def _score_out_of_bag(
-        self, columns: FloatArray, weight: FloatArray | None, means: FloatArray, some: NDArray
-    ) -> None:
-        raise NotImplementedError
+        return OutOfBag(n, outputs)
 
 
 class _ExtraTrees(_RandomForest):
@@ -253,8 +233,9 @@ class _ExtraTrees(_RandomForest):
 
 class _ForestClassifier(AveragedClassifier, _RandomForest):
     def _score_out_of_bag(
-        self, columns: FloatArray, weight: FloatArray | None, means: FloatArray, some: NDArray
+        self, columns: FloatArray, weight: FloatArray | None, bag: OutOfBag
     ) -> None:
+        means, some = bag.means(), bag.some()
         p = np.full((len(means), self.n_classes_), np.nan)
         p[some] = self._probability(means[some])
         self.oob_decision_function_ = p
@@ -265,8 +246,9 @@ class _ForestClassifier(AveragedClassifier, _RandomForest):
 
 class _ForestRegressor(AveragedRegressor, _RandomForest):
     def _score_out_of_bag(
-        self, columns: FloatArray, weight: FloatArray | None, means: FloatArray, some: NDArray
+        self, columns: FloatArray, weight: FloatArray | None, bag: OutOfBag
     ) -> None:
+        means, some = bag.means(), bag.some()
         self.oob_prediction_ = means[:, 0] if means.shape[1] == 1 else means
         part = None if weight is None else weight[some]
         self.oob_score_ = float(r2_score(columns[some], means[some], sample_weight=part))

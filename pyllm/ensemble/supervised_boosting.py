@@ -8,9 +8,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from pyllm.ensemble.boosting import GradientBoosting, keep_weighted
+from pyllm.ensemble.boosting import GradientBoosting
 from pyllm.ensemble.eval_sets import EvalSets, named_sets, one_each
-from pyllm.ensemble.learner import draw_seed, read_weight, threads
+from pyllm.ensemble.learner import draw_seed, keep_weighted, read_weight, threads
 from pyllm.trees.boost import EvalSet
 from pyllm.trees.checks import require_number
 from pyllm.trees.dataset import Dataset

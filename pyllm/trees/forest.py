@@ -10,6 +10,7 @@ import numpy as np
 from pyllm.trees.dump import dump, to_columns
 from pyllm.trees.explain import partial_dependence, shap
 from pyllm.trees.importance import importance
+from pyllm.trees.join import join_trees, part_tree
 from pyllm.trees.matrix import read_matrix
 from pyllm.trees.modelfile import load_forest, save_forest
 from pyllm.trees.onnx_export import to_onnx
@@ -127,30 +128,15 @@ class Forest:
         """
         if not 1 <= n_outputs <= MAX_OUTPUTS:
             raise ValueError(f"n_outputs: expected 1 to {MAX_OUTPUTS}, got {n_outputs}")
-        widths = {tree.value.shape[1] for tree in trees}
-        if len(widths) > 1:
-            raise ValueError(f"trees: expected values of one width, got {sorted(widths)}")
         if tree_output is None:
-            vectors = n_outputs > 1 and widths == {n_outputs}
+            vectors = n_outputs > 1 and {tree.value.shape[1] for tree in trees} == {n_outputs}
             tree_output = np.full(len(trees), -1) if vectors else np.arange(len(trees)) % n_outputs
-        arrays = {
-            name: np.concatenate([getattr(tree, name) for tree in trees])
-            if trees
-            else np.zeros((0, 1) if name == "value" else 0, dtype)
-            for name, dtype in NODE_DTYPES.items()
-        }
-        sizes = [tree.n_nodes for tree in trees]
-        words = np.cumsum([0] + [len(tree.category_bits) for tree in trees])[:-1]
-        shift = np.repeat(words, sizes)
-        offset = arrays["category_offset"]
-        arrays["category_offset"] = np.where(offset >= 0, offset + shift, offset)
         return cls(
             n_features=n_features,
             n_outputs=n_outputs,
             base_score=np.broadcast_to(np.asarray(base_score, np.float64), (n_outputs,)).copy(),
-            tree_offset=np.cumsum([0, *sizes]),
             tree_output=tree_output,
-            **arrays,
+            **join_trees(trees),
             average=average,
             feature_names=None if feature_names is None else list(feature_names),
             float32_input=float32_input,
@@ -214,16 +200,7 @@ class Forest:
             raise IndexError(f"tree: expected below {self.n_trees}, got {index}")
         index %= self.n_trees
         nodes = slice(int(self.tree_offset[index]), int(self.tree_offset[index + 1]))
-        arrays = {
-            name: getattr(self, name)[nodes] for name in NODE_DTYPES if name != "category_bits"
-        }
-        offset, words = arrays["category_offset"], arrays["category_words"]
-        split = np.flatnonzero(offset >= 0)
-        pieces = [self.category_bits[offset[i] : offset[i] + words[i]] for i in split]
-        arrays["category_bits"] = np.concatenate([np.zeros(0, np.uint32), *pieces])
-        arrays["category_offset"] = np.full(len(offset), -1, np.int64)
-        arrays["category_offset"][split] = np.cumsum([0, *words[split]])[:-1]
-        return Tree(**arrays)
+        return part_tree({name: getattr(self, name) for name in NODE_DTYPES}, nodes)
 
     def trees(self) -> list[Tree]:
         """Every tree on its own."""
