@@ -27,7 +27,8 @@ from pyllm.ensemble.out_of_bag import OutOfBag
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.ensemble.tree_limits import feature_share, leaf_share, not_negative, row_count
 from pyllm.trees.averaged import grow_averaged
-from pyllm.trees.grow import Dataset, TreeParameters
+from pyllm.trees.dataset import Dataset
+from pyllm.trees.tree_parameters import TreeParameters
 
 FloatArray = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from pyllm.ensemble.prebinned import read_binned
 from pyllm.ensemble.tables import Encoding
 from pyllm.trees.boost import Booster, EvalSet, boost
 from pyllm.trees.checks import require_whole
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import Dataset
 from pyllm.trees.objective import FloatArray, Labels, Link, Objective, link_of
 from pyllm.trees.plot import plot_metrics
 from pyllm.trees.watch import EarlyStopping, ProgressBar

@@ -9,10 +9,10 @@ import numpy as np
 from pyllm.ensemble.constraints import interaction_sets, monotone_signs
 from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.tables import Categorical
-from pyllm.trees.boost import BoostParameters
-from pyllm.trees.grow import TreeParameters
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import Objective
+from pyllm.trees.tree_parameters import TreeParameters
 from pyllm.trees.watch import Callback
 
 RandomState = int | np.random.RandomState | None

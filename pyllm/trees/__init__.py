@@ -9,11 +9,12 @@
 The scikit-learn estimators on top are `pyllm.ensemble`.
 """
 
-from pyllm.trees.boost import Boosted, Booster, BoostParameters, EvalSet, boost
+from pyllm.trees.boost import Boosted, Booster, EvalSet, boost
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.cv import CrossValidation, cv
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import Grown, TreeParameters, grow_tree
+from pyllm.trees.grow import Grown, grow_tree
 from pyllm.trees.lightgbm import load_lightgbm
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import Metric, make_metric
@@ -22,6 +23,7 @@ from pyllm.trees.plot import plot_importance, plot_metrics, plot_tree
 from pyllm.trees.refit import refit
 from pyllm.trees.train import train
 from pyllm.trees.tree import Tree
+from pyllm.trees.tree_parameters import TreeParameters
 from pyllm.trees.watch import Callback, EarlyStopping, ProgressBar
 from pyllm.trees.xgboost import load_xgboost
 

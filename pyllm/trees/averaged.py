@@ -11,7 +11,8 @@ from pyllm import _cpu
 from pyllm.trees.categories import category_fields
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import TreeParameters, edges_of
+from pyllm.trees.grow import edges_of
+from pyllm.trees.tree_parameters import TreeParameters
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,20 @@ with callbacks to the end. Margins of training and validation rows are kept up t
 the leaf values of each new tree, so a round costs the same however many came before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyllm import _cpu, cuda
-from pyllm.trees.checks import require_number
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.dart import Dart
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.derivatives import Derivatives
-from pyllm.trees.device import check_boosting, kernels_of
+from pyllm.trees.device import kernels_of, refuse
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import Dataset, TreeParameters, grow_tree
+from pyllm.trees.grow import grow_tree
 from pyllm.trees.leaf_values import average_upwards
 from pyllm.trees.line_search import line_search
 from pyllm.trees.metric import Metric
@@ -25,91 +26,13 @@ from pyllm.trees.monotone import bound_values
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.row_losses import SquaredError
 from pyllm.trees.tree import Tree
+from pyllm.trees.tree_parameters import TreeParameters
 
 if TYPE_CHECKING:
     from pyllm.trees.watch import Callback
 
 # Philox streams of a seed: row draws, DART's draws and the trees must not share one.
 _ROWS, _DROPS, _TREES = 1, 2, 3
-
-
-@dataclass(frozen=True)
-class BoostParameters:
-    """How trees are combined; what a tree looks like stands in TreeParameters.
-
-    learning_rate: a number, one for each round, or a function of the round (from 0).
-    subsample: share of the rows each round draws, without replacement.
-    sampling: "uniform", or "goss": all of the top_rate share with the largest gradients and
-        other_rate of the rest, scaled up to stand for all of the rest.
-    booster: "gbtree", or "dart": each round first drops trees at random (see `Dart`).
-    multi_output: "per_output" grows a tree for each output, "vector" one with a value an output.
-    first_order: Friedman's classic boosting (see `line_search`) instead of second order.
-    """
-
-    learning_rate: float | Sequence[float] | Callable[[int], float] = 0.1
-    subsample: float = 1.0
-    sampling: Literal["uniform", "goss"] = "uniform"
-    top_rate: float = 0.2
-    other_rate: float = 0.1
-    booster: Literal["gbtree", "dart"] = "gbtree"
-    rate_drop: float = 0.1
-    skip_drop: float = 0.5
-    one_drop: bool = False
-    normalize_type: Literal["tree", "forest"] = "tree"
-    sample_type: Literal["uniform", "weighted"] = "uniform"
-    multi_output: Literal["per_output", "vector"] = "per_output"
-    first_order: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rate = self.learning_rate
-        if not callable(rate) and np.ndim(rate) != 1:
-            require_number("learning_rate", rate)
-            if not rate > 0:  # type: ignore[operator]
-                raise ValueError(f"learning_rate: expected a positive number, got {rate!r}")
-        _within("subsample", self.subsample, 0, 1, open_low=True)
-        _within("top_rate", self.top_rate, 0, 1)
-        _within("other_rate", self.other_rate, 0, 1 - self.top_rate, open_low=True)
-        _within("rate_drop", self.rate_drop, 0, 1)
-        _within("skip_drop", self.skip_drop, 0, 1)
-        _one_of("sampling", self.sampling, ("uniform", "goss"))
-        _one_of("booster", self.booster, ("gbtree", "dart"))
-        _one_of("normalize_type", self.normalize_type, ("tree", "forest"))
-        _one_of("sample_type", self.sample_type, ("uniform", "weighted"))
-        _one_of("multi_output", self.multi_output, ("per_output", "vector"))
-        if self.sampling == "goss" and self.subsample != 1.0:
-            raise ValueError("subsample: expected 1 with sampling='goss', which draws its own rows")
-
-    def rate(self, round: int) -> float:
-        """The learning rate of a round."""
-        given = self.learning_rate
-        if callable(given):
-            value = given(round)
-        elif isinstance(given, (int, float)):
-            value = given
-        else:
-            if round >= len(given):
-                raise ValueError(
-                    f"learning_rate: expected one for each round, got {len(given)} for round "
-                    f"{round + 1}"
-                )
-            value = given[round]
-        if not value > 0:
-            raise ValueError(f"learning_rate: expected a positive number, got {value} in {round}")
-        return float(value)
-
-
-def _within(name: str, value: float, low: float, high: float, open_low: bool = False) -> None:
-    require_number(name, value)
-    if not (low < value <= high or (value == low and not open_low)):
-        raise ValueError(
-            f"{name}: expected {low} {'<' if open_low else '<='} {name} <= {high}, got {value}"
-        )
-
-
-def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
 
 
 @dataclass
@@ -154,7 +77,7 @@ class Booster:
         if dataset.n_samples != n:
             raise ValueError(f"y: expected {dataset.n_samples} rows as in X, got {n}")
         if dataset.device != "cpu":
-            check_boosting(parameters, objective, dataset.device)
+            _check_device(parameters, objective, dataset.device)
         self.dataset, self.labels, self.objective = dataset, labels, objective
         self.parameters, self.tree = parameters, tree
         self.eval_sets = list(eval_sets)
@@ -357,6 +280,17 @@ def add_trees(margin: Any, trees: Sequence[Tree], leaves: Sequence[Any]) -> None
             value = np.ascontiguousarray(tree.value[:, column])
             row = margin[k + column]
             kernels_of(row).tree_add_leaf_values(row, leaf, cuda.move(value, cuda.device_of(row)))
+
+
+def _check_device(parameters: BoostParameters, objective: Objective, device: str) -> None:
+    if parameters.booster != "gbtree":
+        refuse("booster", f"{parameters.booster!r} is", device)
+    if parameters.sampling != "uniform":
+        refuse("sampling", f"{parameters.sampling!r} is", device, "use subsample")
+    if parameters.first_order:
+        refuse("first_order", "the line search in leaves is", device)
+    if objective.renews_leaves:
+        refuse("loss", f"{objective.name} renews the values of leaves, which is", device)
 
 
 def _as_outputs(name: str, margin: Any, outputs: int, n: int) -> FloatArray:

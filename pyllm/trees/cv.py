@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyllm.trees.boost import Booster, BoostParameters, EvalSet
+from pyllm.trees.boost import Booster, EvalSet
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.checks import require_whole
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.folds import Fold, grouped_folds, plain_folds, stratified_folds
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import FloatArray, Labels, Objective
 from pyllm.trees.read_labels import read_labels
+from pyllm.trees.tree_parameters import TreeParameters
 
 
 @dataclass(frozen=True)

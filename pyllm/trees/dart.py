@@ -12,22 +12,20 @@ known: they are kept in the smallest dtype that holds them, one or two bytes a r
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.objective import FloatArray
 from pyllm.trees.tree import Tree
-
-if TYPE_CHECKING:
-    from pyllm.trees.boost import BoostParameters
 
 
 class Dart:
     """The weights of rounds, and the margins of training and validation rows under them."""
 
-    def __init__(self, parameters: "BoostParameters", margins: Sequence[FloatArray]) -> None:
+    def __init__(self, parameters: BoostParameters, margins: Sequence[FloatArray]) -> None:
         self.parameters = parameters
         self.active = parameters.booster == "dart"
         self.margins = list(margins)

@@ -1,22 +1,18 @@
-"""Trees on a CUDA device: data sets there, and which settings growing and boosting there have.
+"""Trees on a CUDA device: data sets there, and the extension that serves it.
 
 A model is the same to the bit as on the CPU: the kernels choose splits by the same integer sums,
 sum leaves in the same order and differentiate losses by the same arithmetic.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pyllm import _cpu, cuda
 from pyllm.device_array import is_on_device, module_of
-from pyllm.trees.objective import Labels, Objective
+from pyllm.trees.objective import Labels
 from pyllm.trees.source import Source, SparseSource
-
-if TYPE_CHECKING:
-    from pyllm.trees.boost import BoostParameters
-    from pyllm.trees.grow import TreeParameters
 
 # Bins of a feature, whose sums must fit the shared memory of a block.
 MAX_BIN = 9999
@@ -70,31 +66,11 @@ def check_dataset(
     cuda.require_device(device)
     known = () if reference is None else reference.categories
     if categorical or any(categories is not None for categories in known):
-        _refuse("categorical", "categorical features are", device)
+        refuse("categorical", "categorical features are", device)
     if isinstance(source, SparseSource):
-        _refuse("X", "sparse matrices are", device, "pass X.toarray()")
+        refuse("X", "sparse matrices are", device, "pass X.toarray()")
     if max_bin > MAX_BIN:
         raise ValueError(f"max_bin: expected at most {MAX_BIN} with device={device!r}")
-
-
-def check_tree(parameters: "TreeParameters", device: str) -> None:
-    """Raises: ValueError: a setting that growing on a device does not have."""
-    if parameters.extra_random:
-        _refuse("extra_random", "random cuts are", device)
-    if parameters.criterion != "newton":
-        _refuse("criterion", f"{parameters.criterion!r} is", device)
-
-
-def check_boosting(parameters: "BoostParameters", objective: Objective, device: str) -> None:
-    """Raises: ValueError: a setting that boosting on a device does not have."""
-    if parameters.booster != "gbtree":
-        _refuse("booster", f"{parameters.booster!r} is", device)
-    if parameters.sampling != "uniform":
-        _refuse("sampling", f"{parameters.sampling!r} is", device, "use subsample")
-    if parameters.first_order:
-        _refuse("first_order", "the line search in leaves is", device)
-    if objective.renews_leaves:
-        _refuse("loss", f"{objective.name} renews the values of leaves, which is", device)
 
 
 def move_labels(labels: Labels, device: str) -> Labels:
@@ -103,7 +79,8 @@ def move_labels(labels: Labels, device: str) -> Labels:
     return Labels(cuda.move(labels.target, device), weight)
 
 
-def _refuse(name: str, what: str, device: str, instead: str = "train on the CPU") -> None:
+def refuse(name: str, what: str, device: str, instead: str = "train on the CPU") -> None:
+    """Raises: ValueError: a device does not have what an argument asks for."""
     raise ValueError(f"{name}: {what} not supported with device={device!r}; {instead}")
 
 

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyllm.trees.boost import Boosted, Booster, BoostParameters, EvalSet, boost
+from pyllm.trees.boost import Boosted, Booster, EvalSet, boost
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.checks import require_whole
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.forest import Forest
-from pyllm.trees.grow import TreeParameters
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import Metric, make_metric
 from pyllm.trees.objective import FloatArray, Objective
 from pyllm.trees.read_labels import read_eval_sets, read_labels
+from pyllm.trees.tree_parameters import TreeParameters
 from pyllm.trees.watch import Callback, EarlyStopping
 
 

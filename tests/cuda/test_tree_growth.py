@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pyllm.trees.dataset import Dataset
-from pyllm.trees.grow import TreeParameters, grow_tree
+from pyllm.trees.grow import grow_tree
+from pyllm.trees.tree_parameters import TreeParameters
 from tests.cuda import test_tree_histogram as histograms
 from tests.cuda import test_tree_partition as partitions
 from tests.cuda.emulator.build import KERNELS

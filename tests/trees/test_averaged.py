@@ -6,7 +6,7 @@ import pytest
 from pyllm import _cpu
 from pyllm.trees import Dataset
 from pyllm.trees.averaged import grow_averaged
-from pyllm.trees.grow import TreeParameters
+from pyllm.trees.tree_parameters import TreeParameters
 
 N = 3000
 PARAMETERS = TreeParameters(

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from pyllm import _cpu
-from pyllm.trees.boost import Booster, BoostParameters, EvalSet, boost
-from pyllm.trees.grow import Dataset, TreeParameters
+from pyllm.trees.boost import Booster, EvalSet, boost
+from pyllm.trees.boost_parameters import BoostParameters
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import make_metric
 from pyllm.trees.objective import Labels
+from pyllm.trees.tree_parameters import TreeParameters
 from pyllm.trees.watch import Callback, EarlyStopping
 
 N = 400

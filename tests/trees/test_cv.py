@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
-from pyllm.trees.boost import Booster, BoostParameters, boost
+from pyllm.trees.boost import Booster, boost
+from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.cv import cv
+from pyllm.trees.dataset import Dataset
 from pyllm.trees.folds import grouped_folds, plain_folds, stratified_folds
-from pyllm.trees.grow import Dataset, TreeParameters
 from pyllm.trees.losses import make_objective
 from pyllm.trees.metric import make_metric
 from pyllm.trees.objective import Labels
 from pyllm.trees.refit import refit
+from pyllm.trees.tree_parameters import TreeParameters
 
 TREE = TreeParameters(max_leaves=8, min_child_samples=10)
 
