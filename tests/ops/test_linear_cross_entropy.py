@@ -151,14 +151,15 @@ def test_no_rows_and_all_ignored(rng):
         assert ops.linear_cross_entropy(h, weight, t, reduction="sum") == 0
 
 
-def test_memory_stays_below_that_of_the_logits(rng):
-    rows, classes = 512, 60_000  # 123 MB of logits
+@pytest.mark.parametrize(("rows", "classes"), [(512, 60_000), (1024, 50_257)])
+def test_memory_stays_below_that_of_the_logits(rows, classes, rng):
+    """123 and 206 MB of them; an op by op computation has them, their gradient and two more."""
     hidden, weight, targets, _ = problem(rng, (rows,), classes, 4)
     outs = {"dweight_out": np.empty_like(weight), "dhidden_out": np.empty_like(hidden)}
     memory.reset_peak()
     before = memory.stats()["in_use"]
     ops.linear_cross_entropy_forward_backward(hidden, weight, targets, **outs)
-    assert memory.stats()["peak_in_use"] - before < 64e6
+    assert memory.stats()["peak_in_use"] - before < 56e6
 
 
 H = np.ones((3, 4), np.float32)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +52,37 @@ def test_transposes(backend, dtype, transpose_a, transpose_b, rng):
     a = rng.normal(size=(3, 9, 17) if transpose_a else (3, 17, 9)).astype(dtype)
     b = rng.normal(size=(21, 9) if transpose_b else (9, 21)).astype(dtype)
     check(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+def test_taller_than_a_slab(transpose_a, rng):
+    a = rng.normal(size=(20, 9000) if transpose_a else (9000, 20)).astype(np.float32)
+    check(a, rng.normal(size=(20, 24)).astype(np.float32), transpose_a=transpose_a)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_tall_product_needs_little_memory():
+    """The BLAS packs its operands: by slabs, not all of the 51 MB that the taller one takes."""
+    code = """
+import numpy as np
+import pyllm
+from pyllm import ops
+
+def highest():
+    status = open("/proc/self/status").read()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+pyllm.set_num_threads(2)
+a, b = np.ones((256, 50_000), np.float32), np.ones((256, 32), np.float32)
+out = np.ones((50_000, 32), np.float32)
+ops.matmul(a[:, :64], b, transpose_a=True, out=out[:64])  # what the BLAS sets up once
+before = highest()
+ops.matmul(a, b, transpose_a=True, out=out)
+print(highest() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 16e6
 
 
 @given(data=st.data())
