@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
-#include "core/scratch.h"
 #include "cpu/trees/sparse_rows.h"
 
 namespace pyllm::PYLLM_ISA {
@@ -25,16 +25,35 @@ constexpr int kTogether = 4;    // rows that are added to a feature's bins in tu
 // Where the features of a slice that share a matrix add their sums.
 template <class Word>
 struct Targets {
-  int32_t count = 0;
   bool adjacent = true;  // columns follow each other
-  Scratch<int32_t> column;
-  Scratch<Word*> sums;
+  std::vector<int32_t> column;
+  std::vector<Word*> sums;
 
-  explicit Targets(int32_t capacity) : column(capacity), sums(capacity) {}
+  void clear() {
+    adjacent = true;
+    column.clear();
+    sums.clear();
+  }
   void add(int32_t c, Word* s) {
-    adjacent = adjacent && (count == 0 || c == column[count - 1] + 1);
-    column[count] = c;
-    sums[count++] = s;
+    adjacent = adjacent && (column.empty() || c == column.back() + 1);
+    column.push_back(c);
+    sums.push_back(s);
+  }
+  int32_t count() const { return static_cast<int32_t>(column.size()); }
+};
+
+// What a thread needs for a histogram; kept from node to node, as threads that start on a node
+// together would wait for each other at an allocator.
+template <class Word>
+struct Workspace {
+  Targets<Word> narrow, wide;
+  std::vector<Word> block_sums;
+
+  static Workspace& cleared() {
+    static thread_local Workspace instance;
+    instance.narrow.clear();
+    instance.wide.clear();
+    return instance;
   }
 };
 
@@ -42,7 +61,7 @@ template <class Code, class Word, bool kGather, bool kAdjacent>
 void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
                 const int32_t* __restrict rows, int64_t begin, int64_t end, int64_t last,
                 const Word* __restrict words) {
-  const int32_t count = targets.count;
+  const int32_t count = targets.count();
   const int32_t* __restrict column = targets.column.data();
   Word* const* __restrict sums = targets.sums.data();
   const Code* base = codes.by_row + (kAdjacent ? column[0] : 0);
@@ -82,7 +101,7 @@ void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
 template <class Code, class Word>
 void accumulate(const CodeMatrix<Code>& codes, const Targets<Word>& targets,
                 const HistogramArgs& args, int64_t begin, int64_t end) {
-  if (targets.count == 0 || begin == end) return;
+  if (targets.count() == 0 || begin == end) return;
   const auto* words = static_cast<const Word*>(args.words);
   const int64_t last = args.count - 1;
   if (!args.consecutive) {
@@ -121,11 +140,13 @@ void build(const HistogramArgs& args) {
   constexpr bool kInBlocks = !std::is_same_v<Word, Result>;
   const Bins& bins = *args.bins;
   auto* const result = static_cast<Result*>(args.sums);
-  const Scratch<Word> block_sums(kInBlocks ? bins.total : 0);
+  auto& [narrow, wide, block_sums] = Workspace<Word>::cleared();
+  if (kInBlocks && block_sums.size() < static_cast<size_t>(bins.total)) {
+    block_sums.resize(bins.total);
+  }
   Word* const sums = kInBlocks ? block_sums.data() : static_cast<Word*>(args.sums);
   const bool lists = sums_lists(bins, args.slice);
 
-  Targets<Word> narrow(args.slice.count), wide(args.slice.count);
   for_each_column(bins, args.slice, [&](const Feature& f) {
     std::memset(result + f.offset, 0, f.stored * sizeof(Result));
     if (!lists || f.common < 0) (f.wide ? wide : narrow).add(f.column, sums + f.offset);
