@@ -1,12 +1,12 @@
 // Trees that are grown apart and averaged: all of a forest in one call.
 #include <pybind11/stl.h>
 
+#include <cstdlib>
 #include <limits>
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
 #include "bindings/tree_growing.h"
-#include "core/parallel.h"
 #include "cpu/trees/averaged.h"
 #include "cpu/trees/check_children.h"
 
@@ -78,98 +78,53 @@ int32_t* rows_by_tree(py::handle object, const char* name, int64_t trees, int64_
   return array->as<int32_t>();
 }
 
-// Real thresholds: the cut after a bin. edges: those of all features, `first` where each begins.
-class Thresholds {
- public:
-  Thresholds(py::handle edges, py::handle first, const Bins& bins)
-      : bins_(bins), edges_(edges, "edges"), first_(first, "first") {
-    edges_.require_dtype({DType::f64}).require_ndim(1).require_contiguous();
-    first_.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
-    const auto features = static_cast<int64_t>(bins.features.size());
-    if (first_.shape(0) != features + 1) throw py::value_error("first: expected one a feature");
-    for (int64_t f = 0; f < features; ++f) {
-      const int64_t begin = at(f), end = at(f + 1);
-      const bool enough = bins.features[f].categorical || end - begin >= bins.features[f].bins;
-      if (begin < 0 || end < begin || end > edges_.shape(0) || !enough) {
-        throw py::value_error("first: does not match the bins");
-      }
+// edges: those of all features, `first` where each begins.
+Thresholds read_thresholds(const Input& edges, const Input& first, const Bins& bins) {
+  edges.require_dtype({DType::f64}).require_ndim(1).require_contiguous();
+  first.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
+  const auto features = static_cast<int64_t>(bins.features.size());
+  if (first.shape(0) != features + 1) throw py::value_error("first: expected one a feature");
+  const auto* at = first->as<int64_t>();
+  for (int64_t f = 0; f < features; ++f) {
+    const bool enough = bins.features[f].categorical || at[f + 1] - at[f] >= bins.features[f].bins;
+    if (at[f] < 0 || at[f + 1] < at[f] || at[f + 1] > edges.shape(0) || !enough) {
+      throw py::value_error("first: does not match the bins");
     }
   }
+  return {&bins, edges->as<double>(), at};
+}
 
-  double of(int32_t feature, int32_t bin) const {
-    if (feature < 0 || bins_.features[feature].categorical) return 0.0;
-    return edges_->as<double>()[at(feature) + bin];
-  }
+// The column as an array that owns it.
+template <class T>
+py::array_t<T> take(Growable<T>& column, std::vector<py::ssize_t> shape) {
+  T* const data = column.data();
+  const py::capsule owner(data, std::free);
+  column.release();
+  return py::array_t<T>(std::move(shape), data, owner);
+}
 
- private:
-  int64_t at(int64_t f) const { return first_->as<int64_t>()[f]; }
-
-  const Bins& bins_;
-  Input edges_, first_;
-};
-
-// The trees' nodes one after the other.
-py::dict in_one(const std::vector<GrownTree>& trees, int32_t outputs,
-                const Thresholds& thresholds) {
-  const auto count = static_cast<int64_t>(trees.size());
-  std::vector<int64_t> offset(count + 1, 0), words(count + 1, 0);
-  for (int64_t t = 0; t < count; ++t) {
-    offset[t + 1] = offset[t] + static_cast<int64_t>(trees[t].feature.size());
-    words[t + 1] = words[t] + static_cast<int64_t>(trees[t].categories.size());
-  }
-  const int64_t nodes = offset[count];
-  py::array_t<int32_t> feature(nodes), left(nodes), right(nodes);
-  py::array_t<double> threshold(nodes), value({nodes, int64_t{outputs}}), cover(nodes);
-  py::array_t<bool> default_left(nodes);
-  py::array_t<float> gain(nodes);
-  py::array_t<int64_t> category_offset(nodes), rows(nodes);
-  py::array_t<uint32_t> categories(words[count]);
-  {
-    int32_t *f = feature.mutable_data(), *l = left.mutable_data(), *r = right.mutable_data();
-    double *th = threshold.mutable_data(), *v = value.mutable_data(), *c = cover.mutable_data();
-    bool* d = default_left.mutable_data();
-    float* g = gain.mutable_data();
-    int64_t *co = category_offset.mutable_data(), *n = rows.mutable_data();
-    uint32_t* w = categories.mutable_data();
-    const py::gil_scoped_release release;
-    parallel_tasks(count, [&](int64_t t) {
-      const GrownTree& tree = trees[t];
-      const int64_t at = offset[t];
-      std::copy(tree.feature.begin(), tree.feature.end(), f + at);
-      std::copy(tree.left.begin(), tree.left.end(), l + at);
-      std::copy(tree.right.begin(), tree.right.end(), r + at);
-      std::copy(tree.default_left.begin(), tree.default_left.end(), d + at);
-      std::copy(tree.value.begin(), tree.value.end(), v + at * outputs);
-      std::copy(tree.gain.begin(), tree.gain.end(), g + at);
-      std::copy(tree.cover.begin(), tree.cover.end(), c + at);
-      std::copy(tree.count.begin(), tree.count.end(), n + at);
-      std::copy(tree.categories.begin(), tree.categories.end(), w + words[t]);
-      for (size_t i = 0; i < tree.feature.size(); ++i) {
-        th[at + i] = thresholds.of(tree.feature[i], tree.bin[i]);
-        const int64_t first = tree.category_offset[i];
-        co[at + i] = first < 0 ? first : first + words[t];
-      }
-    });
-  }
+py::dict to_arrays(JoinedTrees& trees, int32_t outputs) {
+  const py::ssize_t nodes = trees.nodes();
+  NodeColumns& columns = trees.columns();
   py::dict d;
-  d["tree_offset"] = py::array_t<int64_t>(count + 1, offset.data());
-  d["feature"] = feature;
-  d["threshold"] = threshold;
-  d["left"] = left;
-  d["right"] = right;
-  d["default_left"] = default_left;
-  d["category_offset"] = category_offset;
-  d["categories"] = categories;
-  d["value"] = value;
-  d["gain"] = gain;
-  d["cover"] = cover;
-  d["count"] = rows;
+  d["tree_offset"] = py::array_t<int64_t>(trees.trees() + 1, trees.offset().data());
+  d["feature"] = take(columns.feature, {nodes});
+  d["threshold"] = take(columns.threshold, {nodes});
+  d["left"] = take(columns.left, {nodes});
+  d["right"] = take(columns.right, {nodes});
+  d["default_left"] = take(columns.default_left, {nodes});
+  d["category_offset"] = take(columns.category_offset, {nodes});
+  d["categories"] = take(columns.categories, {static_cast<py::ssize_t>(trees.words())});
+  d["value"] = take(columns.value, {nodes, outputs});
+  d["gain"] = take(columns.gain, {nodes});
+  d["cover"] = take(columns.cover, {nodes});
+  d["count"] = take(columns.count, {nodes});
   return d;
 }
 
 py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_object,
               py::handle weight_object, py::handle bootstrap_object, std::vector<uint64_t> seeds,
-              const GrowOptions& options, py::handle edges, py::handle first,
+              const GrowOptions& options, py::handle edges_object, py::handle first_object,
               py::handle leaf_of_row, py::handle drawn, py::object progress) {
   const Input columns(columns_object, "columns"), target(target_object, "target");
   columns.require_dtype({DType::f64}).require_ndim(2).require_contiguous();
@@ -188,7 +143,8 @@ py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_obj
     throw py::value_error("bootstrap: expected the rows of the data set");
   }
   require_fitting(options, bins.features);
-  const Thresholds thresholds(edges, first, bins);
+  const Input edges(edges_object, "edges"), first(first_object, "first");
+  const Thresholds thresholds = read_thresholds(edges, first, bins);
   const auto trees = static_cast<int64_t>(seeds.size());
   AveragedInput input;
   input.bins = &bins;
@@ -200,7 +156,7 @@ py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_obj
   input.seeds = std::move(seeds);
   input.leaf_of_row = rows_by_tree(leaf_of_row, "leaf_of_row", trees, bins.rows);
   input.drawn = rows_by_tree(drawn, "drawn", trees, bins.rows);
-  std::vector<GrownTree> grown;
+  JoinedTrees grown(trees, input.outputs, thresholds);
   bool interrupted = false;
   try {
     Watch watch(std::move(progress));
@@ -210,7 +166,7 @@ py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_obj
     if (!error.matches(PyExc_KeyboardInterrupt)) throw;
     interrupted = true;
   }
-  py::dict result = in_one(grown, input.outputs, thresholds);
+  py::dict result = to_arrays(grown, input.outputs);
   result["interrupted"] = interrupted;
   return result;
 }

@@ -41,10 +41,10 @@ struct Sample {
   }
 };
 
-GrownTree grow_one(const AveragedInput& in, const GrowOptions& options, int64_t tree,
-                   Checkpoint checkpoint) {
+FinishedTree grow_one(const AveragedInput& in, const GrowOptions& options, int64_t number,
+                      Checkpoint checkpoint) {
   const int64_t n = in.bins->rows, k = in.outputs;
-  const Sample sample(in, tree);
+  const Sample sample(in, number);
   const double* weight = in.bootstrap ? sample.weight.data() : in.weight;
   const Scratch<float> gradient(n * k), hessian(n * k);
   parallel_for(sample.count, kGrain, [&](int64_t begin, int64_t end) {
@@ -65,16 +65,18 @@ GrownTree grow_one(const AveragedInput& in, const GrowOptions& options, int64_t 
   input.outputs = in.outputs;
   input.rows = sample.rows.data();
   input.count = sample.count;
-  input.seed = in.seeds[tree];
+  input.seed = in.seeds[number];
   const Shared shared(input, options);
-  const TreeNodes grown = grow_nodes(shared, checkpoint);
-  GrownTree result = to_columns(grown);
+  FinishedTree tree;
+  tree.grown = grow_nodes(shared, checkpoint);
+  const size_t nodes = tree.grown.nodes.size();
+  tree.value = Scratch<double>(nodes * k);
+  tree.cover = Scratch<double>(nodes);
   const int32_t* rows = shared.rows.data();
-  fill_means({in.columns, weight, in.outputs}, rows, grown.nodes, result);
-  if (in.leaf_of_row) {
-    fill_leaves(input, rows, grown.nodes, result, in.leaf_of_row + tree * n);
-  }
-  return result;
+  fill_means({in.columns, weight, in.outputs}, rows, tree.grown.nodes, tree.value.data(),
+             tree.cover.data());
+  if (in.leaf_of_row) fill_leaves(input, rows, tree.grown, in.leaf_of_row + number * n);
+  return tree;
 }
 
 struct Stopped {};
@@ -82,10 +84,8 @@ struct Stopped {};
 }  // namespace
 
 void grow_averaged(const AveragedInput& in, const GrowOptions& options,
-                   FunctionRef<void(int64_t)> checkpoint, std::vector<GrownTree>& trees) {
+                   FunctionRef<void(int64_t)> checkpoint, JoinedTrees& trees) {
   const auto count = static_cast<int64_t>(in.seeds.size());
-  trees.resize(count);
-  std::vector<uint8_t> done(count, 0);
   std::atomic<int64_t> finished{0}, highest{-1};
   std::atomic<bool> stopped{false};
   std::exception_ptr error;  // of the checkpoint
@@ -105,10 +105,10 @@ void grow_averaged(const AveragedInput& in, const GrowOptions& options,
   const auto grow = [&](int64_t t) {
     const auto here = [&] { inside(t); };
     here();
-    trees[t] = grow_one(in, options, t, here);
-    done[t] = 1;
+    FinishedTree tree = grow_one(in, options, t, here);
     for (int64_t h = highest; h < t && !highest.compare_exchange_weak(h, t);) {
     }
+    trees.put(t, std::move(tree));
     ++finished;
   };
   try {
@@ -118,8 +118,9 @@ void grow_averaged(const AveragedInput& in, const GrowOptions& options,
       for (int64_t t = 0; t < count; ++t) grow(t);
     }
   } catch (const Stopped&) {
-    trees.resize(std::find(done.begin(), done.end(), 0) - done.begin());
+    // The checkpoint's error says why.
   }
+  trees.finish();
   if (error) std::rethrow_exception(error);
   checkpoint(count);
 }

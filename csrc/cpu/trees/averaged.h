@@ -7,6 +7,7 @@
 #include "core/parallel.h"
 #include "cpu/trees/bootstrap.h"
 #include "cpu/trees/grow.h"
+#include "cpu/trees/joined.h"
 
 namespace pyllm::trees {
 
@@ -27,6 +28,6 @@ struct AveragedInput {
 // alone. What it throws stops the growing and is thrown again; `trees` are the first ones then, no
 // fewer than it was told were done.
 void grow_averaged(const AveragedInput& input, const GrowOptions& options,
-                   FunctionRef<void(int64_t)> checkpoint, std::vector<GrownTree>& trees);
+                   FunctionRef<void(int64_t)> checkpoint, JoinedTrees& trees);
 
 }  // namespace pyllm::trees

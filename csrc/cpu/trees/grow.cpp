@@ -214,16 +214,7 @@ class Grower {
   int32_t leaves_ = 1;
 };
 
-}  // namespace
-
-TreeNodes grow_nodes(const Shared& shared, Checkpoint checkpoint) {
-  OpenNode root;
-  root.rows = {0, shared.input.count};
-  root.key = 1;
-  root.totals = shared.fixed.totals;
-  return Grower(shared, std::move(root)).grow(checkpoint);
-}
-
+// All but value and cover.
 GrownTree to_columns(const TreeNodes& grown) {
   GrownTree tree;
   const size_t n = grown.nodes.size();
@@ -246,12 +237,22 @@ GrownTree to_columns(const TreeNodes& grown) {
   return tree;
 }
 
+}  // namespace
+
+TreeNodes grow_nodes(const Shared& shared, Checkpoint checkpoint) {
+  OpenNode root;
+  root.rows = {0, shared.input.count};
+  root.key = 1;
+  root.totals = shared.fixed.totals;
+  return Grower(shared, std::move(root)).grow(checkpoint);
+}
+
 GrownTree grow_tree(const GrowInput& input, const GrowOptions& options, int32_t* leaf_of_row,
                     Checkpoint checkpoint) {
   const Shared shared(input, options);
   const TreeNodes grown = grow_nodes(shared, checkpoint);
   GrownTree tree = to_columns(grown);
-  fill_nodes(input, options.objective, shared.rows.data(), grown.nodes, tree, leaf_of_row);
+  fill_nodes(input, options.objective, shared.rows.data(), grown, tree, leaf_of_row);
   return tree;
 }
 

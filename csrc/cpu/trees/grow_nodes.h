@@ -10,7 +10,4 @@ namespace pyllm::trees {
 // values.
 TreeNodes grow_nodes(const Shared& shared, Checkpoint checkpoint);
 
-// All but value and cover.
-GrownTree to_columns(const TreeNodes& grown);
-
 }  // namespace pyllm::trees

@@ -40,31 +40,32 @@ std::vector<Sums> sum_leaves(const GrowInput& input, int64_t nodes, const int32_
   return sums;
 }
 
-bool goes_left(const Bins& bins, const GrownTree& tree, int32_t node, int64_t row) {
-  const Feature& f = bins.features[tree.feature[node]];
+bool goes_left(const Bins& bins, const TreeNodes& tree, const TreeNode& node, int64_t row) {
+  const Feature& f = bins.features[node.feature];
   const int32_t code = f.code(f.wide ? bins.wide.by_row[row * bins.wide.stride + f.column]
                                      : bins.narrow.by_row[row * bins.narrow.stride + f.column]);
-  if (code >= f.bins) return tree.default_left[node] != 0;
-  if (!f.categorical) return code <= tree.bin[node];
-  return (tree.categories[tree.category_offset[node] + code / 32] >> code % 32 & 1) != 0;
+  if (code >= f.bins) return node.default_left;
+  if (!f.categorical) return code <= node.bin;
+  return (tree.categories[node.category_offset + code / 32] >> code % 32 & 1) != 0;
 }
 
-void find_leaves(const Bins& bins, const GrownTree& tree, int32_t* leaf_of_row) {
+void find_leaves(const Bins& bins, const TreeNodes& tree, int32_t* leaf_of_row) {
   parallel_for(bins.rows, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       if (leaf_of_row[row] >= 0) continue;
-      int32_t node = 0;
-      while (tree.feature[node] >= 0) {
-        node = goes_left(bins, tree, node, row) ? tree.left[node] : tree.right[node];
+      int32_t at = 0;
+      while (tree.nodes[at].feature >= 0) {
+        const TreeNode& node = tree.nodes[at];
+        at = goes_left(bins, tree, node, row) ? node.left : node.right;
       }
-      leaf_of_row[row] = node;
+      leaf_of_row[row] = at;
     }
   });
 }
 
 // Of the rows that took part.
-void mark_leaves(const int32_t* rows, const std::vector<TreeNode>& grown, int32_t* leaf_of_row) {
-  for_each_leaf(grown, [&](int64_t node, Segment segment) {
+void mark_leaves(const int32_t* rows, const TreeNodes& grown, int32_t* leaf_of_row) {
+  for_each_leaf(grown.nodes, [&](int64_t node, Segment segment) {
     for (int64_t i = segment.begin; i < segment.begin + segment.count; ++i) {
       leaf_of_row[rows[i]] = static_cast<int32_t>(node);
     }
@@ -73,22 +74,22 @@ void mark_leaves(const int32_t* rows, const std::vector<TreeNode>& grown, int32_
 
 }  // namespace
 
-void fill_leaves(const GrowInput& input, const int32_t* rows, const std::vector<TreeNode>& grown,
-                 const GrownTree& tree, int32_t* leaf_of_row) {
+void fill_leaves(const GrowInput& input, const int32_t* rows, const TreeNodes& grown,
+                 int32_t* leaf_of_row) {
   const bool partial = input.count < input.bins->rows;
   if (partial) std::fill_n(leaf_of_row, input.bins->rows, -1);
   mark_leaves(rows, grown, leaf_of_row);
-  if (partial) find_leaves(*input.bins, tree, leaf_of_row);
+  if (partial) find_leaves(*input.bins, grown, leaf_of_row);
 }
 
 void fill_nodes(const GrowInput& input, const Objective& objective, const int32_t* rows,
-                const std::vector<TreeNode>& grown, GrownTree& tree, int32_t* leaf_of_row) {
-  const auto nodes = static_cast<int64_t>(grown.size());
+                const TreeNodes& grown, GrownTree& tree, int32_t* leaf_of_row) {
+  const auto nodes = static_cast<int64_t>(grown.nodes.size());
   const int32_t k = input.outputs;
-  fill_leaves(input, rows, grown, tree, leaf_of_row);
+  fill_leaves(input, rows, grown, leaf_of_row);
   std::vector<Sums> sums = sum_leaves(input, nodes, leaf_of_row);
   fill_values(
-      objective, k, [&](int64_t node) { return grown[node].bounds; },
+      objective, k, [&](int64_t node) { return grown.nodes[node].bounds; },
       reinterpret_cast<double*>(sums.data()), tree);
 }
 

@@ -12,7 +12,7 @@ namespace pyllm::trees {
 
 // Calls body(node, rows) for every leaf, several at a time.
 template <class Body>
-void for_each_leaf(const std::vector<TreeNode>& nodes, Body&& body) {
+void for_each_leaf(const CachedVector<TreeNode>& nodes, Body&& body) {
   const auto count = static_cast<int64_t>(nodes.size());
   // Every tasks-th node: many small leaves are not worth a task each.
   const int64_t tasks = std::min<int64_t>(count, int64_t{64} * num_threads());
@@ -25,21 +25,21 @@ void for_each_leaf(const std::vector<TreeNode>& nodes, Body&& body) {
 
 // The leaf of every row of the data set; `rows` are those that took part, in the order of the
 // leaves.
-void fill_leaves(const GrowInput& input, const int32_t* rows, const std::vector<TreeNode>& nodes,
-                 const GrownTree& tree, int32_t* leaf_of_row);
+void fill_leaves(const GrowInput& input, const int32_t* rows, const TreeNodes& grown,
+                 int32_t* leaf_of_row);
 
 // The same, and value and cover of every node from the gradients as they were given.
 void fill_nodes(const GrowInput& input, const Objective& objective, const int32_t* rows,
-                const std::vector<TreeNode>& nodes, GrownTree& tree, int32_t* leaf_of_row);
+                const TreeNodes& grown, GrownTree& tree, int32_t* leaf_of_row);
 
-// Value and cover of nodes that hold the mean of their rows: of the columns, and the rows' weight
-// times the outputs.
+// value (nodes, outputs) and cover (nodes) of nodes that hold the mean of their rows: of the
+// columns, and the rows' weight times the outputs.
 struct MeanInput {
   const double* columns = nullptr;  // (rows, outputs)
   const double* weight = nullptr;   // by row; null: 1
   int32_t outputs = 1;
 };
-void fill_means(const MeanInput& input, const int32_t* rows, const std::vector<TreeNode>& nodes,
-                GrownTree& tree);
+void fill_means(const MeanInput& input, const int32_t* rows, const CachedVector<TreeNode>& nodes,
+                double* value, double* cover);
 
 }  // namespace pyllm::trees

@@ -15,7 +15,7 @@ namespace {
 
 class PlainGrower {
  public:
-  PlainGrower(const PlainSubtreeArgs& args, std::vector<TreeNode>& nodes)
+  PlainGrower(const PlainSubtreeArgs& args, CachedVector<TreeNode>& nodes)
       : shared_(*args.shared),
         outputs_(shared_.input.outputs),
         nodes_(nodes),
@@ -159,7 +159,7 @@ class PlainGrower {
 
   const Shared& shared_;
   const int32_t outputs_;
-  std::vector<TreeNode>& nodes_;
+  CachedVector<TreeNode>& nodes_;
   const int64_t first_;                 // place of the subtree's rows among the tree's
   std::vector<int32_t> given_, order_;  // rows of the data set; places here, by node
   std::vector<int32_t> spare_;
@@ -173,7 +173,7 @@ class PlainGrower {
 
 }  // namespace
 
-void tree_plain_subtree(const PlainSubtreeArgs& args, std::vector<TreeNode>& nodes) {
+void tree_plain_subtree(const PlainSubtreeArgs& args, CachedVector<TreeNode>& nodes) {
   PlainGrower(args, nodes).grow();
 }
 

@@ -33,5 +33,5 @@ bool has_plain_subtrees(const Shared& shared);
 namespace pyllm {
 // nodes: out, the root first, children after their parent.
 PYLLM_KERNEL(tree_plain_subtree,
-             (const trees::PlainSubtreeArgs& args, std::vector<trees::TreeNode>& nodes));
+             (const trees::PlainSubtreeArgs& args, CachedVector<trees::TreeNode>& nodes));
 }  // namespace pyllm

@@ -9,8 +9,8 @@ namespace pyllm::trees {
 namespace {
 
 // The nodes' places in the new order.
-std::vector<int32_t> order_of(const std::vector<TreeNode>& nodes, bool leafwise) {
-  std::vector<int32_t> order{0};
+CachedVector<int32_t> order_of(const CachedVector<TreeNode>& nodes, bool leafwise) {
+  CachedVector<int32_t> order{0};
   order.reserve(nodes.size());
   const auto add_children = [&](const TreeNode& n) {
     order.push_back(n.left);
@@ -61,8 +61,8 @@ void graft(TreeNodes& onto, int32_t node, const TreeNodes& subtree) {
 }
 
 TreeNodes in_order(const TreeNodes& grown, const Bins& bins, bool leafwise) {
-  const std::vector<int32_t> order = order_of(grown.nodes, leafwise);
-  std::vector<int32_t> place(order.size());
+  const CachedVector<int32_t> order = order_of(grown.nodes, leafwise);
+  CachedVector<int32_t> place(order.size());
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = static_cast<int32_t>(i);
   TreeNodes to;
   to.nodes.reserve(order.size());

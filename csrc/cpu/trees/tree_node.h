@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/cached.h"
 #include "cpu/trees/split.h"
 
 namespace pyllm::trees {
@@ -28,7 +29,7 @@ struct TreeNode {
 
 // Children come after their parent.
 struct TreeNodes {
-  std::vector<TreeNode> nodes;
+  CachedVector<TreeNode> nodes;
   std::vector<uint32_t> categories;
 };
 
