@@ -12,6 +12,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <utility>
+#include <vector>
 
 namespace pyllm::trees {
 namespace {
@@ -75,33 +78,46 @@ class Partitions {
   double parent_ = 0, total_hessian_ = 0;
 };
 
+// A category, as its position in the column, and the ratio of one output's sums. Ties go by
+// position, so that any way of sorting gives the same order.
+using Ranked = std::pair<double, int32_t>;
+
+// What a thread needs for a search; kept from node to node.
+struct Workspace {
+  std::vector<double> rows;     // of each category
+  std::vector<int32_t> common;  // categories that may be chosen
+  std::vector<Ranked> order;    // of these
+  std::vector<Pair> left;       // sums of the first of an order
+  std::vector<int32_t> chosen;  // the best categories to send left
+};
+
+Workspace& workspace() {
+  static thread_local Workspace instance;
+  return instance;
+}
+
 // How many rows each category has, told from its share of the hessians: histograms hold no counts.
-std::vector<double> rows_of(const CategoryColumn& column, const ScanArgs& args) {
+void estimate_rows(const CategoryColumn& column, const ScanArgs& args, std::vector<double>& rows) {
   const auto hessian = [&](const Pair* sums, int64_t stride) {
     double total = 0;
     for (int32_t o = 0; o < args.outputs; ++o) total += static_cast<double>(sums[o * stride][1]);
     return total;
   };
   const double total = hessian(args.totals, 1);
-  std::vector<double> rows(column.count, 0.0);
+  rows.assign(column.count, 0.0);
   for (int32_t i = 0; total > 0 && i < column.count; ++i) {
     const double share = hessian(column.sums + i, column.stride) / total;
     rows[i] = std::floor(share * static_cast<double>(args.count) + 0.5);
   }
-  return rows;
 }
 
-// Some categories, as positions in the column, by the ratio of one output's sums.
-std::vector<int32_t> by_ratio(std::vector<int32_t> order, const CategoryColumn& column,
-                              const Partitions& partitions, int32_t output, double smooth) {
-  std::vector<double> ratio(column.count);
-  for (int32_t i = 0; i < column.count; ++i) {
+void rank(const std::vector<int32_t>& categories, const CategoryColumn& column,
+          const Partitions& partitions, int32_t output, double smooth, std::vector<Ranked>& order) {
+  order.clear();
+  for (const int32_t i : categories) {
     const auto [g, h] = partitions.real(column.sums[i + output * column.stride]);
-    ratio[i] = h + smooth > 0 ? g / (h + smooth) : 0.0;
+    order.emplace_back(h + smooth > 0 ? g / (h + smooth) : 0.0, i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int32_t a, int32_t b) { return ratio[a] < ratio[b]; });
-  return order;
 }
 
 }  // namespace
@@ -111,19 +127,20 @@ void best_category_split(const CategoryColumn& column, const ScanArgs& args, Spl
   const SplitRules& rules = *args.rules;
   const bool one_hot = column.bins <= rules.max_onehot;
   const Partitions partitions(column, args, one_hot);
-  std::vector<int32_t> chosen;
+  auto& [rows, common, order, left, chosen] = workspace();
   double highest = -kInfinity;
 
-  const std::vector<double> rows = rows_of(column, args);
+  estimate_rows(column, args, rows);
   const auto least = static_cast<double>(one_hot ? 0 : rules.min_group_samples);
 
   // Tries the first 1, 2, ..., most categories of an order.
-  const auto try_prefixes = [&](const std::vector<int32_t>& order, int32_t most) {
-    std::vector<Pair> left(args.outputs, Pair{0, 0});
+  const auto try_prefixes = [&](int32_t most) {
+    left.assign(args.outputs, Pair{0, 0});
     int64_t left_rows = 0;
     double group = 0, rest = static_cast<double>(args.count);
+    int32_t taken = 0;
     for (int32_t n = 1; n <= most; ++n) {
-      const int32_t last = order[n - 1];
+      const int32_t last = order[n - 1].second;
       for (int32_t o = 0; o < args.outputs; ++o) left[o] += column.sums[last + o * column.stride];
       if (column.rows) left_rows += column.rows[last];
       group += rows[last];
@@ -133,24 +150,31 @@ void best_category_split(const CategoryColumn& column, const ScanArgs& args, Spl
       const double gain = partitions.gain(left, left_rows);
       if (gain > highest) {
         highest = gain;
-        chosen.assign(order.begin(), order.begin() + n);
+        taken = n;
       }
     }
+    if (taken == 0) return;
+    chosen.clear();
+    for (int32_t n = 0; n < taken; ++n) chosen.push_back(order[n].second);
   };
   if (one_hot) {
-    for (int32_t i = 0; i < column.count; ++i) try_prefixes({i}, 1);
+    for (int32_t i = 0; i < column.count; ++i) {
+      order.assign(1, {0.0, i});
+      try_prefixes(1);
+    }
   } else {
-    std::vector<int32_t> common;
+    common.clear();
     for (int32_t i = 0; i < column.count; ++i) {
       if (rows[i] >= static_cast<double>(rules.min_category_samples)) common.push_back(i);
     }
     const int32_t most =
         std::min({rules.max_cat_threshold, column.count - 1, static_cast<int32_t>(common.size())});
     for (int32_t o = 0; o < args.outputs; ++o) {
-      std::vector<int32_t> order = by_ratio(common, column, partitions, o, rules.category_smooth);
-      try_prefixes(order, most);
-      std::reverse(order.begin(), order.end());
-      try_prefixes(order, most);
+      rank(common, column, partitions, o, rules.category_smooth, order);
+      std::partial_sort(order.begin(), order.begin() + most, order.end());
+      try_prefixes(most);
+      std::partial_sort(order.begin(), order.begin() + most, order.end(), std::greater<>());
+      try_prefixes(most);
     }
   }
   if (highest == -kInfinity || highest < best.gain ||

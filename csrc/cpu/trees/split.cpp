@@ -54,14 +54,17 @@ void look_at_categories(const ScanArgs& args, const ScanColumn<Word>& column, Sc
                         Split& best) {
   const Feature& f = args.bins->features[column.feature];
   const int64_t stride = column.output_stride;
-  work.codes.clear();
+  work.codes.resize(f.codes());
+  int64_t count = 0;
   for (int32_t code = 0; code < f.codes(); ++code) {
-    if (!all_zero(column.sums + code, stride, args.outputs)) work.codes.push_back(code);
+    work.codes[count] = code;
+    count += all_zero(column.sums + code, stride, args.outputs) ? 0 : 1;
   }
-  const auto count = static_cast<int64_t>(work.codes.size());
   work.sums.resize(count * args.outputs);
-  for (int64_t i = 0; i < count * args.outputs; ++i) {
-    work.sums[i] = unpack(column.sums[work.codes[i % count] + i / count * stride]);
+  for (int32_t o = 0; o < args.outputs; ++o) {
+    for (int64_t i = 0; i < count; ++i) {
+      work.sums[o * count + i] = unpack(column.sums[o * stride + work.codes[i]]);
+    }
   }
   if (column.counts) {
     for (int64_t i = 0; i < count; ++i) work.counts[i] = work.counts[work.codes[i]];
