@@ -11,14 +11,19 @@
 namespace pyllm::trees {
 namespace {
 
-constexpr int64_t kFeatureWork = 8;  // of scanning a feature, in bins
+constexpr int64_t kFeatureWork = 8;   // of scanning a feature, in bins
+constexpr int64_t kCategoryWork = 4;  // of a category
+constexpr int32_t kSlices = 4;        // a thread, to even out what takes longer than estimated
 
 }  // namespace
 
 std::vector<int32_t> slice_starts(const Bins& bins, const std::vector<int32_t>& features) {
-  const auto work = [&](int32_t f) { return int64_t{bins.features[f].codes()} + kFeatureWork; };
+  const auto work = [&](int32_t f) {
+    const Feature& feature = bins.features[f];
+    return feature.codes() * (feature.categorical ? kCategoryWork : 1) + kFeatureWork;
+  };
   const auto count = static_cast<int32_t>(features.size());
-  const int32_t slices = std::min(count, num_threads());
+  const int32_t slices = num_threads() > 1 ? std::min(count, kSlices * num_threads()) : 1;
   std::vector<int32_t> starts{0};
   int64_t all = 0, done = 0;
   if (slices > 1) {

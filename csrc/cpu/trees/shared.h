@@ -11,8 +11,8 @@
 
 namespace pyllm::trees {
 
-// Where to cut features, which stand in the order of columns, into a slice a thread: at borders of
-// columns, of about as many bins each.
+// Where to cut features, which stand in the order of columns, into slices for threads: at borders
+// of columns, of about as much work each.
 std::vector<int32_t> slice_starts(const Bins& bins, const std::vector<int32_t>& features);
 
 // What all parts of a tree share while it grows; constant but for the rows, of which each node
