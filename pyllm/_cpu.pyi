@@ -250,6 +250,41 @@ class TreeSparseCodes:
     @property
     def missing(self) -> list[bool]: ...
 
+class TreeRows:
+    def __init__(
+        self, data: typing.Any, indices: typing.Any, offset: typing.Any, features: int
+    ) -> None: ...
+    def cuts(
+        self, times: typing.Any, weight: typing.Any, rows: int, total: float, max_bin: int
+    ) -> list[list[float]]: ...
+    @property
+    def stored(self) -> list[int]: ...
+
+class TreeRowCodes:
+    def __init__(
+        self,
+        rows: TreeRows,
+        cuts: collections.abc.Sequence[collections.abc.Sequence[float]],
+        usual: collections.abc.Sequence[int],
+    ) -> None: ...
+    def bundles(
+        self,
+        features: collections.abc.Sequence[int],
+        codes: collections.abc.Sequence[int],
+        most: int,
+    ) -> list[list[int]]: ...
+    def store(
+        self,
+        plan: collections.abc.Sequence[
+            tuple[bool, int, collections.abc.Sequence[int], collections.abc.Sequence[int]]
+        ],
+        codes: TreeCodes,
+    ) -> None: ...
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def missing(self) -> list[bool]: ...
+
 class TreeBootstrap:
     def __init__(self, order: typing.Any, edges: typing.Any, even: bool, size: int) -> None: ...
     def draw(self, seed: int) -> numpy.typing.NDArray[numpy.int64]: ...

@@ -25,6 +25,7 @@ void bind_runtime(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_tree_bundles(pybind11::module_& m);
 void bind_tree_objectives(pybind11::module_& m);
+void bind_tree_rows(pybind11::module_& m);
 void bind_trees(pybind11::module_& m);
 
 }  // namespace pyllm::bind

@@ -27,5 +27,6 @@ PYBIND11_MODULE(_cpu, m) {
   pyllm::bind::bind_tree_objectives(m);
   pyllm::bind::bind_trees(m);
   pyllm::bind::bind_tree_bundles(m);
+  pyllm::bind::bind_tree_rows(m);
   pyllm::bind::bind_averaged_trees(m);
 }

@@ -13,7 +13,8 @@ import numpy as np
 
 from pyllm import _cpu
 from pyllm.trees.categories import keep_known
-from pyllm.trees.source import RowSource, SparseSource
+from pyllm.trees.source import RowSource
+from pyllm.trees.sparse_source import ColumnSource, EntrySource
 
 # Rows with the most frequent bin, as a share of all, from which on a feature may be bundled.
 USUAL_SHARE = 0.6
@@ -49,7 +50,7 @@ class Lists:
 
     features: np.ndarray
     usual: np.ndarray
-    codes: "_cpu.TreeSparseCodes"
+    codes: "_cpu.TreeSparseCodes | _cpu.TreeRowCodes"
     counts: np.ndarray
     missing: np.ndarray
 
@@ -73,9 +74,9 @@ class Lists:
 
 
 def list_columns(
-    source: SparseSource, cuts: Sequence[np.ndarray], categories: _Categories
+    source: ColumnSource, cuts: Sequence[np.ndarray], categories: _Categories
 ) -> Lists:
-    """All features of a sparse matrix; what is not stored is the usual code."""
+    """All features of a matrix by columns; what is not stored is the usual code."""
     n, columns = source.n_samples, source.columns
     usual = [_code_of_zero(c, known) for c, known in zip(cuts, categories, strict=True)]
     codes = _cpu.TreeSparseCodes(n, [c.tolist() for c in cuts], usual)
@@ -91,6 +92,14 @@ def list_columns(
     absent_is_missing = np.array(usual) > np.array([len(c) for c in cuts])
     missing = np.array(codes.missing, np.bool_) | (absent_is_missing & (counts < n))
     return Lists(np.arange(len(cuts)), np.array(usual), codes, counts, missing)
+
+
+def list_entries(source: EntrySource, cuts: Sequence[np.ndarray]) -> Lists:
+    """All features of a matrix by rows; listed only while bundles are looked for."""
+    usual = [_code_of_zero(c, None) for c in cuts]
+    codes = _cpu.TreeRowCodes(source.rows, [c.tolist() for c in cuts], usual)
+    counts, missing = np.array(codes.counts, np.int64), np.array(codes.missing, np.bool_)
+    return Lists(np.arange(len(cuts)), np.array(usual, np.int64), codes, counts, missing)
 
 
 def list_rows(

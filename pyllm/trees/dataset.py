@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from pyllm import _cpu
-from pyllm.trees.bundles import Usual, list_columns, list_rows
+from pyllm.trees.bundles import Usual, list_columns, list_entries, list_rows
 from pyllm.trees.categories import find_categories, keep_known
 from pyllm.trees.checks import require_whole
 from pyllm.trees.cuts import find_bins
 from pyllm.trees.device import bin_on_device, check_dataset
 from pyllm.trees.layout import Layout
-from pyllm.trees.source import RowSource, SparseSource, are_blocks, open_source
+from pyllm.trees.source import RowSource, are_blocks, open_source
+from pyllm.trees.sparse_source import ColumnSource, EntrySource, SparseSource
 
 
 class Dataset:
@@ -74,7 +75,9 @@ class Dataset:
         require_whole("max_bin", max_bin, 2, 65535)
         self.device = device
         categorical = list(categorical)
-        source = open_source(X, None if weight is None else _read_weight(weight, X))
+        by_columns = bool(categorical) or _has_categories(reference)
+        weight = None if weight is None else _read_weight(weight, X)
+        source = open_source(X, weight, by_columns)
         if device != "cpu":
             check_dataset(device, source, categorical, reference, max_bin)
         self.n_samples, self.n_features = source.n_samples, source.n_features
@@ -107,9 +110,11 @@ class Dataset:
         """(n_samples, n_features)."""
         return self.n_samples, self.n_features
 
-    def _fill(self, source: RowSource | SparseSource, enable_bundle: bool) -> None:
+    def _fill(self, source: RowSource | ColumnSource | EntrySource, enable_bundle: bool) -> None:
         lists = None
-        if isinstance(source, SparseSource):
+        if isinstance(source, EntrySource):
+            lists = list_entries(source, self.cuts)
+        elif isinstance(source, ColumnSource):
             lists = list_columns(source, self.cuts, self.categories)
             source.drop_values()
         elif enable_bundle:
@@ -163,19 +168,22 @@ class Dataset:
                 self.missing[f] |= missing[0]
 
     def _find_bins(
-        self, source: RowSource | SparseSource, categorical: Iterable[int | str], max_bin: int
+        self,
+        source: RowSource | ColumnSource | EntrySource,
+        categorical: Iterable[int | str],
+        max_bin: int,
     ) -> None:
         found: dict[int, tuple[np.ndarray, Usual]] = {}
         for name in categorical:
             f = _feature_index(name, self.feature_names, self.n_features)
+            assert not isinstance(source, EntrySource)
             known, usual, share = find_categories(*source.distinct(f), max_bin, f)
             self.categories[f] = known
             found[f] = known[:-1] + 0.5, Usual(usual, share)
         numerical = [f for f, known in enumerate(self.categories) if known is None]
         if isinstance(source, SparseSource):
-            stored = np.diff(source.columns.indptr)
             for f, cuts in zip(numerical, source.cuts(numerical, max_bin), strict=True):
-                share = 1.0 - stored[f] / max(source.n_samples, 1)
+                share = 1.0 - source.stored[f] / max(source.n_samples, 1)
                 found[f] = cuts, Usual(int(np.searchsorted(cuts, 0.0)), share)
         else:
             for f in numerical:
@@ -196,6 +204,11 @@ class Dataset:
             self._layout.first,
             self._layout.usual,
         )
+
+
+def _has_categories(reference: Any) -> bool:
+    known = reference.categories if isinstance(reference, Dataset) else []
+    return any(categories is not None for categories in known)
 
 
 def _feature_index(name: int | str, names: list[str] | None, n_features: int) -> int:

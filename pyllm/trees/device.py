@@ -12,7 +12,8 @@ import numpy as np
 from pyllm import _cpu, cuda
 from pyllm.device_array import is_on_device, module_of
 from pyllm.trees.objective import Labels
-from pyllm.trees.source import Source, SparseSource
+from pyllm.trees.source import RowSource
+from pyllm.trees.sparse_source import SparseSource
 
 # Bins of a feature, whose sums must fit the shared memory of a block.
 MAX_BIN = 9999
@@ -60,7 +61,11 @@ def bin_on_device(source: Any, cuts: Sequence[np.ndarray], missing: np.ndarray, 
 
 
 def check_dataset(
-    device: str, source: Source, categorical: Sequence[int | str], reference: Any, max_bin: int
+    device: str,
+    source: RowSource | SparseSource,
+    categorical: Sequence[int | str],
+    reference: Any,
+    max_bin: int,
 ) -> None:
     """Raises: ValueError: what a data set on a device cannot be."""
     cuda.require_device(device)

@@ -91,6 +91,15 @@ def read_columns(X: Any, n_features: int) -> Columns:
     return Columns(X.shape, *_compressed(X.tocsc()))
 
 
+def read_rows(X: Any, n_features: int) -> Sparse:
+    """Look at a SciPy CSR or CSC matrix by its rows; CSR without a copy.
+
+    Raises:
+        ValueError: as `read_matrix`.
+    """
+    return _read_sparse(X, X.format, n_features, 0.0)
+
+
 def _read_sparse(X: Any, layout: str, n_features: int, absent: float) -> Sparse:
     _check_sparse(X, layout, n_features)
     # SciPy takes the arrays at their word, so only now.

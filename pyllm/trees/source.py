@@ -5,22 +5,18 @@ rows, block by block, or the entries, column by column (for their codes). None m
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from pyllm import _cpu
-from pyllm.trees.matrix import Columns, Dense, read_columns, read_matrix
+from pyllm.trees.matrix import Dense, read_columns, read_matrix, read_rows
+from pyllm.trees.sampled_rows import sampled_rows
 from pyllm.trees.sketch import QuantileSketch
-
-# Up to this many rows all values count for the cuts. Beyond, one row is drawn from each of as many
-# equal stretches: a sample that the number of rows decides alone.
-SAMPLE = 1 << 18
+from pyllm.trees.sparse_source import ColumnSource, EntrySource
 
 
-class Source(Protocol):
-    """Where the rows come from."""
+class RowSource(Protocol):
+    """A source that is read by rows."""
 
     n_samples: int
     n_features: int
@@ -28,24 +24,11 @@ class Source(Protocol):
     def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct values of a feature over all rows, and how often each occurs."""
 
-
-class RowSource(Source, Protocol):
-    """A source that is read by rows."""
-
     def values(self, feature: int) -> tuple[np.ndarray, np.ndarray | None]:
         """(n,) values of a feature and their weights; None: all weigh the same."""
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, rows as an array), from the first row to the last."""
-
-
-def sampled_rows(n_rows: int) -> np.ndarray | None:
-    """The rows that decide the cuts, rising; None: all."""
-    if n_rows <= SAMPLE:
-        return None
-    jitter = np.random.Generator(np.random.Philox(key=n_rows)).random(SAMPLE)
-    rows = ((np.arange(SAMPLE) + jitter) * (n_rows / SAMPLE)).astype(np.int64)
-    return np.minimum(rows, n_rows - 1)
 
 
 class DenseSource:
@@ -66,45 +49,6 @@ class DenseSource:
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         yield 0, self._array
-
-
-class SparseSource:
-    """A sparse matrix by its columns; entries that are not stored are zeros."""
-
-    def __init__(self, columns: Columns, weight: np.ndarray | None) -> None:
-        self.columns = columns
-        self.n_samples, self.n_features = columns.shape
-        rows = sampled_rows(self.n_samples)
-        self._weight = weight
-        # How often a row is in the sample; None: all are, once.
-        self._times: np.ndarray | None = None
-        self._count, self._total = self.n_samples, float(self.n_samples)
-        if rows is not None:
-            self._times = np.bincount(rows, minlength=self.n_samples).astype(np.uint8)
-            self._count, self._total = len(rows), float(len(rows))
-        if weight is not None:
-            self._total = float((weight if rows is None else weight[rows]).sum())
-
-    def cuts(self, features: list[int], max_bin: int) -> list[np.ndarray]:
-        """The cuts of some features, as `find_cuts`."""
-        c = self.columns
-        sample = (self._times, self._weight, self._count, self._total)
-        cuts = _cpu.tree_column_cuts(c.data, c.indices, c.indptr, features, *sample, max_bin)
-        return [np.array(each) for each in cuts]
-
-    def drop_values(self) -> None:
-        """Keep where the entries are, not what they are."""
-        self.columns = replace(self.columns, data=self.columns.data[:0].copy())
-
-    def distinct(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
-        begin, end = self.columns.indptr[feature : feature + 2]
-        stored = self.columns.data[begin:end]
-        absent = self.n_samples - len(stored)
-        if absent == 0:
-            return np.unique(stored, return_counts=True)
-        values, counts = np.unique(np.append(stored, 0), return_counts=True)
-        counts[np.searchsorted(values, 0)] += absent - 1
-        return values, counts
 
 
 class BlockSource:
@@ -201,8 +145,10 @@ def read_dense(array: Any, n_features: int) -> np.ndarray:
     return matrix.array
 
 
-def open_source(X: Any, weight: np.ndarray | None) -> RowSource | SparseSource:
-    """The source that X calls for.
+def open_source(
+    X: Any, weight: np.ndarray | None, by_columns: bool = False
+) -> RowSource | ColumnSource | EntrySource:
+    """The source that X calls for; by_columns: a sparse one of which each column can be read.
 
     Raises:
         ValueError: X is no matrix of numbers.
@@ -213,5 +159,7 @@ def open_source(X: Any, weight: np.ndarray | None) -> RowSource | SparseSource:
     if len(shape) != 2:
         raise ValueError(f"X: expected shape (rows, features), got shape {tuple(shape)}")
     if hasattr(X, "indptr"):
-        return SparseSource(read_columns(X, int(shape[1])), weight)
+        if by_columns or X.format != "csr":
+            return ColumnSource(read_columns(X, int(shape[1])), weight)
+        return EntrySource(read_rows(X, int(shape[1])), int(shape[1]), weight)
     return DenseSource(read_dense(X, int(shape[1])), weight)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pyllm.trees import Dataset, TreeParameters, grow_tree
 from pyllm.trees.cuts import find_cuts
-from pyllm.trees.source import SAMPLE
+from pyllm.trees.sampled_rows import SAMPLE
 from tests.reference.trees import codes_of
 
 

@@ -2,6 +2,8 @@
 #include "cpu/trees/column_cuts.h"
 
 #include <algorithm>
+#include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "core/parallel.h"
@@ -12,24 +14,8 @@ namespace {
 
 using Weighted = std::pair<double, double>;  // value, weight
 
-template <class T, class Index>
-std::vector<double> cuts_of(const ColumnSample& sample, int32_t column, int32_t max_bin) {
-  const T* data = sample.data.as<T>();
-  const Index* indices = sample.indices.as<Index>();
-  std::vector<Weighted> values;
-  int64_t stored = 0;
-  double weight = 0;
-  for (int64_t i = sample.offset[column]; i < sample.offset[column + 1]; ++i) {
-    const double own = sample.weight ? sample.weight[indices[i]] : 1.0;
-    const int times = sample.times ? sample.times[indices[i]] : 1;
-    stored += times;
-    for (int t = 0; t < times; ++t) {
-      weight += own;
-      if (data[i] == data[i] && own > 0) values.emplace_back(data[i], own);
-    }
-  }
-  const double absent = sample.total - weight;
-  if (stored < sample.rows && absent > 0) values.emplace_back(0.0, absent);
+std::vector<double> cuts_of(std::vector<Weighted>& values, double absent, int32_t max_bin) {
+  if (absent > 0) values.emplace_back(0.0, absent);
   // Stable: weights of equal values are added in the order of rows.
   const auto before = [](const Weighted& a, const Weighted& b) { return a.first < b.first; };
   std::stable_sort(values.begin(), values.end(), before);
@@ -41,22 +27,127 @@ std::vector<double> cuts_of(const ColumnSample& sample, int32_t column, int32_t 
   return quantile_cuts(value.data(), weights.data(), static_cast<int64_t>(value.size()), max_bin);
 }
 
+// Each value weighs 1. Few pairs are left once equal values are counted.
+template <class T>
+std::vector<double> cuts_of(std::vector<T>& values, int64_t absent, int32_t max_bin) {
+  if (!std::is_sorted(values.begin(), values.end())) std::sort(values.begin(), values.end());
+  std::vector<Weighted> counted;
+  for (const T value : values) {
+    if (counted.empty() || value != counted.back().first) counted.emplace_back(value, 0.0);
+    counted.back().second += 1;
+  }
+  return cuts_of(counted, static_cast<double>(absent), max_bin);
+}
+
+// Of entries [begin, end); row_of is asked for those of samples with weights or times.
+template <class T, class RowOf>
+std::vector<double> cuts_of(const T* data, int64_t begin, int64_t end, RowOf&& row_of,
+                            const RowSample& sample, int32_t max_bin) {
+  int64_t stored = 0;
+  if (!sample.weight) {
+    std::vector<T> values;
+    values.reserve(end - begin);
+    for (int64_t i = begin; i < end; ++i) {
+      const int times = sample.times ? sample.times[row_of(i)] : 1;
+      stored += times;
+      for (int t = 0; t < times; ++t) {
+        if (data[i] == data[i]) values.push_back(data[i]);
+      }
+    }
+    return cuts_of(values, sample.rows - stored, max_bin);
+  }
+  std::vector<Weighted> values;
+  double weight = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    const double own = sample.weight[row_of(i)];
+    const int times = sample.times ? sample.times[row_of(i)] : 1;
+    stored += times;
+    for (int t = 0; t < times; ++t) {
+      weight += own;
+      if (data[i] == data[i] && own > 0) values.emplace_back(data[i], own);
+    }
+  }
+  return cuts_of(values, stored < sample.rows ? sample.total - weight : 0.0, max_bin);
+}
+
+// Entries of the drawn rows by feature, a row drawn twice in two places.
+template <class T>
+struct Drawn {
+  std::vector<int64_t> offset;  // of a feature's first entry
+  std::unique_ptr<T[]> data;
+  std::unique_ptr<int32_t[]> rows;  // null where rows do not weigh
+};
+
+template <class T, class Index>
+Drawn<T> draw(const CsrMatrix& matrix, const RowSample& sample) {
+  const std::vector<int64_t> begins = row_ranges(matrix);
+  const auto ranges = static_cast<int64_t>(begins.size()) - 1;
+  const auto* indices = matrix.indices.as<Index>();
+  const auto for_each = [&](int64_t range, auto&& visit) {
+    for (int64_t row = begins[range]; row < begins[range + 1]; ++row) {
+      const int times = sample.times ? sample.times[row] : 1;
+      for (int64_t i = matrix.offset[row]; times > 0 && i < matrix.offset[row + 1]; ++i) {
+        visit(row, i, times);
+      }
+    }
+  };
+  // By range: first how many entries a feature has, then where the next one goes.
+  std::vector<std::vector<int64_t>> next(ranges);
+  parallel_tasks(ranges, [&](int64_t r) {
+    next[r].resize(matrix.features);
+    for_each(r, [&](int64_t, int64_t i, int times) { next[r][indices[i]] += times; });
+  });
+  Drawn<T> drawn;
+  drawn.offset.push_back(0);
+  for (int32_t f = 0; f < matrix.features; ++f) {
+    int64_t place = drawn.offset.back();
+    for (auto& range : next) place += std::exchange(range[f], place);
+    drawn.offset.push_back(place);
+  }
+  drawn.data = std::make_unique_for_overwrite<T[]>(drawn.offset.back());
+  if (sample.weight) drawn.rows = std::make_unique_for_overwrite<int32_t[]>(drawn.offset.back());
+  parallel_tasks(ranges, [&](int64_t r) {
+    for_each(r, [&](int64_t row, int64_t i, int times) {
+      for (int t = 0; t < times; ++t) {
+        const int64_t place = next[r][indices[i]]++;
+        drawn.data[place] = matrix.data.as<T>()[i];
+        if (drawn.rows) drawn.rows[place] = static_cast<int32_t>(row);
+      }
+    });
+  });
+  return drawn;
+}
+
 }  // namespace
 
-std::vector<std::vector<double>> column_cuts(const ColumnSample& sample,
+std::vector<std::vector<double>> column_cuts(const CscMatrix& matrix, const RowSample& sample,
                                              const std::vector<int32_t>& columns, int32_t max_bin) {
   std::vector<std::vector<double>> cuts(columns.size());
-  const bool is_double = sample.data.dtype == DType::f64;
-  const bool is_long = sample.indices.dtype == DType::i64;
-  parallel_tasks(static_cast<int64_t>(columns.size()), [&](int64_t i) {
-    const int32_t c = columns[i];
-    if (is_double) {
-      cuts[i] = is_long ? cuts_of<double, int64_t>(sample, c, max_bin)
-                        : cuts_of<double, int32_t>(sample, c, max_bin);
-    } else {
-      cuts[i] = is_long ? cuts_of<float, int64_t>(sample, c, max_bin)
-                        : cuts_of<float, int32_t>(sample, c, max_bin);
-    }
+  with_types(matrix.data, matrix.indices, [&](auto* value, auto* index) {
+    const auto* data = matrix.data.as<std::remove_pointer_t<decltype(value)>>();
+    const auto* rows = matrix.indices.as<std::remove_pointer_t<decltype(index)>>();
+    parallel_tasks(static_cast<int64_t>(columns.size()), [&](int64_t i) {
+      const int64_t begin = matrix.offset[columns[i]], end = matrix.offset[columns[i] + 1];
+      cuts[i] = cuts_of(data, begin, end, [&](int64_t at) { return rows[at]; }, sample, max_bin);
+    });
+  });
+  return cuts;
+}
+
+std::vector<std::vector<double>> csr_cuts(const CsrMatrix& matrix, const RowSample& sample,
+                                          int32_t max_bin) {
+  std::vector<std::vector<double>> cuts(matrix.features);
+  with_types(matrix.data, matrix.indices, [&](auto* value, auto* index) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(value)>>;
+    using Index = std::remove_const_t<std::remove_pointer_t<decltype(index)>>;
+    const Drawn<T> drawn = draw<T, Index>(matrix, sample);
+    RowSample once = sample;
+    once.times = nullptr;
+    parallel_tasks(matrix.features, [&](int64_t f) {
+      const auto row_of = [&](int64_t at) { return drawn.rows[at]; };
+      cuts[f] =
+          cuts_of(drawn.data.get(), drawn.offset[f], drawn.offset[f + 1], row_of, once, max_bin);
+    });
   });
   return cuts;
 }

@@ -43,6 +43,23 @@ class CutSearch {
     return any;
   }
 
+  // The code of one value.
+  int32_t find(T x) const {
+    int32_t code = 0;
+    for (auto step = static_cast<int32_t>(cuts_.size() / 2); step > 0; step /= 2) {
+      code += cuts_[code + step - 1] < x ? step : 0;
+    }
+    return x == x ? code : missing_;
+  }
+
+  // The last value in a bin, and the last one before it: nothing is up to NaN.
+  T last(int32_t bin) const {
+    return bin + 1 < missing_ ? cuts_[bin] : std::numeric_limits<T>::infinity();
+  }
+  T before(int32_t bin) const {
+    return bin > 0 ? cuts_[bin - 1] : std::numeric_limits<T>::quiet_NaN();
+  }
+
  private:
   std::vector<T> cuts_;
   int32_t missing_;
