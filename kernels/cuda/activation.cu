@@ -8,8 +8,6 @@
 namespace pyllm::cuda {
 namespace {
 
-constexpr int64_t kMaxGridY = 65535;
-
 bool valid(int64_t rows, int64_t n, int32_t kind) {
   return rows >= 0 && n >= 0 && kind >= kRelu && kind <= kSilu;
 }
@@ -27,7 +25,7 @@ dim3 column_grid(int64_t n, int W, int64_t rows, int64_t sharing) {
   const int64_t blocks = (n / W + kActivationThreads - 1) / kActivationThreads;
   if (sharing == 0) sharing = (rows + kRowsEach - 1) / kRowsEach;
   return dim3(static_cast<unsigned>(blocks),
-              static_cast<unsigned>(sharing < kMaxGridY ? sharing : kMaxGridY));
+              static_cast<unsigned>(sharing < kMaxGridYZ ? sharing : kMaxGridYZ));
 }
 
 }  // namespace
@@ -60,7 +58,7 @@ extern "C" cudaError_t pyllm_cuda_activation_backward(const ActivationBackward* 
                                                       cudaStream_t stream) {
   ActivationBackward a = *args;
   const int64_t sharing = a.dbias != nullptr ? a.partial_rows : 0;
-  if (!valid(a.rows, a.n, a.kind) || (a.dbias != nullptr && sharing < 1) || sharing > kMaxGridY) {
+  if (!valid(a.rows, a.n, a.kind) || (a.dbias != nullptr && sharing < 1) || sharing > kMaxGridYZ) {
     return cudaErrorInvalidValue;
   }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {
@@ -115,7 +113,7 @@ extern "C" cudaError_t pyllm_cuda_glu_backward(const GluBackward* args, cudaStre
   GluBackward a = *args;
   const bool sums = a.dgate_bias != nullptr || a.dup_bias != nullptr;
   const int64_t sharing = sums ? a.partial_rows : 0;
-  if (!valid(a.rows, a.n, a.kind) || (sums && sharing < 1) || sharing > kMaxGridY) {
+  if (!valid(a.rows, a.n, a.kind) || (sums && sharing < 1) || sharing > kMaxGridYZ) {
     return cudaErrorInvalidValue;
   }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {

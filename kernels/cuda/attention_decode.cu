@@ -9,9 +9,9 @@ bool valid(const AttentionDecode& a) {
   const auto dim = [](int64_t n) { return n >= 1 && n <= kMaxHeadDim; };
   const auto length = [](int64_t n) { return n >= 0 && n <= kMaxLength; };
   return a.batch >= 0 && length(a.queries) && a.heads >= 1 && a.kv_heads >= 1 &&
-         a.heads % a.kv_heads == 0 && a.heads <= kMaxGridY && dim(a.head_dim) && dim(a.value_dim) &&
-         length(a.capacity) && a.left >= 0 && a.softcap >= 0.0f && a.splits >= 1 &&
-         a.splits <= kMaxGridX &&
+         a.heads % a.kv_heads == 0 && a.heads <= kMaxGridYZ && dim(a.head_dim) &&
+         dim(a.value_dim) && length(a.capacity) && a.left >= 0 && a.softcap >= 0.0f &&
+         a.splits >= 1 && a.splits <= kMaxGridX &&
          (!a.block_table || (a.blocks >= 0 && length(a.blocks_per_sequence) &&
                              a.capacity * a.blocks_per_sequence <= kMaxLength && a.capacity >= 1));
 }

@@ -8,16 +8,17 @@
 
 namespace pyllm::cuda {
 
-constexpr int64_t kMaxGridY = 65535, kMaxHeadDim = 256;
+constexpr int64_t kMaxHeadDim = 256;
 
 inline bool valid(const Attention& a) {
   const auto length = [](int64_t n) { return n >= 0 && n <= kMaxLength; };
   const auto dim = [](int64_t n) { return n >= 1 && n <= kMaxHeadDim; };
   const bool packed = a.q_starts != nullptr;
   return a.batch >= 0 && length(a.queries) && length(a.keys) && a.heads >= 1 && a.kv_heads >= 1 &&
-         a.heads % a.kv_heads == 0 && a.heads <= kMaxGridY && dim(a.head_dim) && dim(a.value_dim) &&
-         a.left >= 0 && a.right >= 0 && a.threshold >= 0 && a.threshold <= UINT32_MAX &&
-         a.softcap >= 0.0f && (a.bias_dtype >= kFloat32 && a.bias_dtype <= kBFloat16) &&
+         a.heads % a.kv_heads == 0 && a.heads <= kMaxGridYZ && dim(a.head_dim) &&
+         dim(a.value_dim) && a.left >= 0 && a.right >= 0 && a.threshold >= 0 &&
+         a.threshold <= UINT32_MAX && a.softcap >= 0.0f &&
+         (a.bias_dtype >= kFloat32 && a.bias_dtype <= kBFloat16) &&
          packed == (a.k_starts != nullptr) &&
          (!packed || (a.batch == 1 && a.sequences >= 0 && length(a.longest_queries) &&
                       length(a.longest_keys) && !a.key_mask));

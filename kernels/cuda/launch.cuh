@@ -6,7 +6,7 @@
 
 namespace pyllm::cuda {
 
-constexpr int64_t kMaxGridX = 2147483647;
+constexpr int64_t kMaxGridX = 2147483647, kMaxGridYZ = 65535;
 
 // f(T{}) for the storage type T of a dtype code.
 template <class F>

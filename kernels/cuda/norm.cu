@@ -102,9 +102,8 @@ extern "C" cudaError_t pyllm_cuda_norm_forward(const NormForward* args, cudaStre
 
 extern "C" cudaError_t pyllm_cuda_norm_backward(const NormBackward* args, cudaStream_t stream) {
   const NormBackward& a = *args;
-  constexpr int64_t kMaxPartialRows = 65535;  // of a grid's second axis
   if (!valid_sizes(a.rows, a.n, a.dtype, a.parameter_dtype) || a.partial_rows < 1 ||
-      a.partial_rows > kMaxPartialRows) {
+      a.partial_rows > kMaxGridYZ) {
     return cudaErrorInvalidValue;
   }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {

@@ -5,7 +5,7 @@
 namespace pyllm::cuda {
 namespace {
 
-constexpr int64_t kMaxGridY = 65535, kShortRow = 1024;
+constexpr int64_t kShortRow = 1024;
 
 template <class T, class U, class Op>
 cudaError_t launch_stage(const Reduction& a, int64_t chunks, cudaStream_t stream) {
@@ -42,7 +42,7 @@ extern "C" cudaError_t pyllm_cuda_reduction(const Reduction* args, cudaStream_t 
   using namespace pyllm;
   using namespace pyllm::cuda;
   const Reduction& a = *args;
-  if (a.rows < 0 || a.columns < 0 || a.chunks < 1 || a.chunks > kMaxGridY ||
+  if (a.rows < 0 || a.columns < 0 || a.chunks < 1 || a.chunks > kMaxGridYZ ||
       (a.chunks > 1) != (a.partial != nullptr) || (a.down ? a.columns : a.rows) > kMaxGridX) {
     return cudaErrorInvalidValue;
   }

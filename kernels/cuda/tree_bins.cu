@@ -5,7 +5,7 @@
 namespace pyllm::cuda {
 namespace {
 
-constexpr int64_t kMaxGradientBlocks = 1024, kMaxGridY = 65535;
+constexpr int64_t kMaxGradientBlocks = 1024;
 
 template <class X, class Code>
 cudaError_t bins(const TreeBins& a, cudaStream_t stream) {
@@ -29,7 +29,7 @@ using namespace pyllm::cuda;
 
 extern "C" cudaError_t pyllm_cuda_tree_bins(const TreeBins* args, cudaStream_t stream) {
   const TreeBins& a = *args;
-  if (a.rows < 0 || a.features < 0 || a.rows > kMaxGridX || a.features > kBinTile * kMaxGridY) {
+  if (a.rows < 0 || a.features < 0 || a.rows > kMaxGridX || a.features > kBinTile * kMaxGridYZ) {
     return cudaErrorInvalidValue;
   }
   if (a.rows == 0 || a.features == 0) return cudaSuccess;
@@ -41,7 +41,7 @@ extern "C" cudaError_t pyllm_cuda_tree_bins(const TreeBins* args, cudaStream_t s
 
 extern "C" cudaError_t pyllm_cuda_tree_gradients(const TreeGradients* args, cudaStream_t stream) {
   const TreeGradients& a = *args;
-  if (a.count < 0 || a.count > INT32_MAX || a.outputs < 1 || a.outputs > kMaxGridY ||
+  if (a.count < 0 || a.count > INT32_MAX || a.outputs < 1 || a.outputs > kMaxGridYZ ||
       a.levels < 0) {
     return cudaErrorInvalidValue;
   }

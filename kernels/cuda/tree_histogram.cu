@@ -5,7 +5,7 @@
 namespace pyllm::cuda {
 namespace {
 
-constexpr int64_t kMaxGroupBins = 20000, kMaxGridYZ = 65535;
+constexpr int64_t kMaxGroupBins = 20000;
 constexpr int64_t kLeastRows = 1024, kBlocksWanted = 512;
 constexpr int kClearThreads = 256;
 

@@ -4,8 +4,6 @@
 namespace pyllm::cuda {
 namespace {
 
-constexpr int64_t kMaxOutputs = 65535;
-
 bool too_many(int64_t rows) {
   return rows < 0 || rows > kMaxGridX * kLeafThreads;
 }
@@ -20,7 +18,7 @@ using namespace pyllm::cuda;
 
 extern "C" cudaError_t pyllm_cuda_tree_leaf_sums(const TreeLeafSums* args, cudaStream_t stream) {
   if (args->nodes < 0 || args->blocks < 1 || args->blocks > kMaxGridX ||
-      args->nodes > kMaxGridX / args->blocks || args->outputs < 1 || args->outputs > kMaxOutputs) {
+      args->nodes > kMaxGridX / args->blocks || args->outputs < 1 || args->outputs > kMaxGridYZ) {
     return cudaErrorInvalidValue;
   }
   if (args->nodes == 0) return cudaSuccess;

@@ -22,8 +22,7 @@ cudaError_t partition(const TreePartition& a, cudaStream_t stream) {
 
 extern "C" cudaError_t pyllm_cuda_tree_partition(const TreePartition* args, cudaStream_t stream) {
   using namespace pyllm::cuda;
-  constexpr int64_t kMaxNodes = 65535;
-  if (args->nodes < 0 || args->nodes > kMaxNodes || args->most_rows < 0 ||
+  if (args->nodes < 0 || args->nodes > kMaxGridYZ || args->most_rows < 0 ||
       args->most_rows > INT32_MAX) {
     return cudaErrorInvalidValue;
   }

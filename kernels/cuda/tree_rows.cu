@@ -1,9 +1,9 @@
 // Launchers of what is done to the rows of nodes.
+#include "launch.cuh"
 #include "tree_rows.cuh"
 
 namespace {
 
-constexpr int64_t kMaxNodes = 65535;
 constexpr int kThreads = pyllm::cuda::kTreeRowsThreads;
 
 unsigned blocks(int64_t n, int64_t each) {
@@ -14,7 +14,7 @@ unsigned blocks(int64_t n, int64_t each) {
 
 extern "C" cudaError_t pyllm_cuda_tree_copy_rows(const TreeCopyRows* args, cudaStream_t stream) {
   using namespace pyllm::cuda;
-  if (args->nodes < 0 || args->nodes > kMaxNodes || args->most_rows < 0 ||
+  if (args->nodes < 0 || args->nodes > pyllm::cuda::kMaxGridYZ || args->most_rows < 0 ||
       args->most_rows > INT32_MAX) {
     return cudaErrorInvalidValue;
   }
@@ -26,7 +26,7 @@ extern "C" cudaError_t pyllm_cuda_tree_copy_rows(const TreeCopyRows* args, cudaS
 
 extern "C" cudaError_t pyllm_cuda_tree_children(const TreeChildren* args, cudaStream_t stream) {
   using namespace pyllm::cuda;
-  if (args->nodes < 0 || args->nodes > kMaxNodes) return cudaErrorInvalidValue;
+  if (args->nodes < 0 || args->nodes > pyllm::cuda::kMaxGridYZ) return cudaErrorInvalidValue;
   if (args->nodes == 0) return cudaSuccess;
   return PYLLM_LAUNCH(tree_children<kThreads>, dim3(blocks(args->nodes, kThreads)), dim3(kThreads),
                       0, stream, *args);

@@ -6,8 +6,8 @@ extern "C" cudaError_t pyllm_cuda_tree_split(const TreeSplit* args, cudaStream_t
   using namespace pyllm;
   using namespace pyllm::cuda;
   const TreeSplit& a = *args;
-  constexpr int64_t kMaxNodes = 65535, kMaxOutputs = 2048;  // carries of 32 KiB
-  if (a.nodes < 0 || a.nodes > kMaxNodes || a.outputs < 1 || a.outputs > kMaxOutputs ||
+  constexpr int64_t kMaxOutputs = 2048;  // carries of 32 KiB
+  if (a.nodes < 0 || a.nodes > kMaxGridYZ || a.outputs < 1 || a.outputs > kMaxOutputs ||
       a.features < 0 || a.features > kMaxGridX || !(a.l1 >= 0) || !(a.l2 >= 0) ||
       !(a.max_delta_step >= 0)) {
     return cudaErrorInvalidValue;
