@@ -89,12 +89,13 @@ __global__ void __launch_bounds__(kThreads) tree_softmax_derivatives(TreeSoftmax
   const int64_t others = a.classes > 2 ? a.classes - 1 : 1;
   const Exact factor = Exact(static_cast<double>(a.classes)) / static_cast<double>(others);
   const int32_t target = dev::ldg(a.target + i);
+  const bool is_class = target >= 0 && target < a.classes;
   for (int64_t k = 0; k < a.classes; ++k) {
     const Exact p = exponential(k) * inverse;
     const Exact gradient = (p - (target == k ? 1.0 : 0.0)) * weight;
     const Exact hessian = at_least_smallest(factor * (p * (Exact(1.0) - p))) * weight;
-    dev::stg(a.gradient + k * a.rows + i, static_cast<float>(gradient.v));
-    dev::stg(a.hessian + k * a.rows + i, static_cast<float>(hessian.v));
+    dev::stg(a.gradient + k * a.rows + i, is_class ? static_cast<float>(gradient.v) : NAN);
+    dev::stg(a.hessian + k * a.rows + i, is_class ? static_cast<float>(hessian.v) : NAN);
   }
 }
 

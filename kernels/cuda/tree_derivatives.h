@@ -33,7 +33,7 @@ struct TreeDerivatives {
 // Softmax cross-entropy. margin, gradient and hessian: (classes, rows).
 struct TreeSoftmaxDerivatives {
   const double* margin;
-  const int32_t* target;  // (rows,), in [0, classes)
+  const int32_t* target;  // (rows,), in [0, classes): a row of another has NaN derivatives
   const double* weight;   // (rows,), or null
   float* gradient;
   float* hessian;

@@ -63,6 +63,19 @@ def test_softmax(emulator_for, rng, variant, classes):
     np.testing.assert_array_equal(got["hessian"], expected[1])
 
 
+def test_a_target_that_is_no_class_makes_its_row_nan(emulator_for, rng):
+    """Which growing refuses as it does any gradient that is not finite."""
+    margin, target = rng.normal(size=(3, 6)), np.array([0, 3, 1, -1, 2, 2], np.int32)
+    got = emulator_for("asan", SOURCES).call(
+        "pyllm_cuda_tree_softmax_derivatives", "TreeSoftmaxDerivatives", margin=margin,
+        target=target, weight=None, gradient=Out((3, 6), np.float32),
+        hessian=Out((3, 6), np.float32), rows=6, classes=3,
+    )  # fmt: skip
+    expected = np.isin(np.arange(6), [1, 3])
+    for name in ("gradient", "hessian"):
+        np.testing.assert_array_equal(np.isnan(got[name]), np.broadcast_to(expected, (3, 6)))
+
+
 def test_traffic(emulator_for, rng):
     margin, target = problem(rng, 1024)
     got = run(emulator_for("plain", SOURCES), "logistic", margin, target, None, counted=True)
