@@ -16,6 +16,20 @@ PYLLM_DEVICE int64_t histogram_place(const TreeHistogram& a, int64_t node) {
   return a.places != nullptr ? dev::ldg(a.places + node) : node;
 }
 
+// Shared memory adds 32 bits in one instruction, but 64 in a loop around a compare-and-swap. So the
+// low word is added first, then the high one with the carry, if that is not 0: mostly it is, also
+// for small negative numbers. In all there are as many carries in any order.
+PYLLM_DEVICE void add_in_shared(const dev::Shared<int32_t>& sum, int32_t value) {
+  dev::atomic_add(sum, value);
+}
+PYLLM_DEVICE void add_in_shared(const dev::Shared<int64_t>& sum, int64_t value) {
+  const auto words = sum.as<uint32_t>();
+  const auto low = static_cast<uint32_t>(value);
+  const uint32_t before = dev::atomic_add(words, low);
+  const uint32_t high = static_cast<uint32_t>(value >> 32) + (before > ~low ? 1u : 0u);
+  if (high != 0) dev::atomic_add(words + 1, high);
+}
+
 // Word: of the sums, int32_t or int64_t.
 template <class Code, class Word>
 __global__ void __launch_bounds__(kHistogramThreads)
@@ -35,14 +49,15 @@ __global__ void __launch_bounds__(kHistogramThreads)
   const auto gradients = sums.part(bins), hessians = (sums + bins).part(bins);
   for (int i = threadIdx.x; i < 2 * bins; i += kHistogramThreads) dev::sts(sums + i, Word{0});
   __syncthreads();
+#pragma unroll(sizeof(Word) > sizeof(int32_t) ? 2 : 4)
   for (int item = threadIdx.x; item < rows * features; item += kHistogramThreads) {
     const int64_t f = first + item % features, at = start + begin + item / features;
     const int64_t row = a.rows == nullptr ? at : dev::ldg(a.rows + at);
     const int code = dev::ldg(static_cast<const Code*>(a.codes) + row * a.codes_row_stride + f);
     const auto word = dev::ldg(reinterpret_cast<const dev::Vec<Word, 2>*>(a.quantized) + row);
     const int bin = dev::ldg(a.bin_offset + f) - first_bin + code;
-    dev::atomic_add(gradients + bin, word.v[0]);
-    dev::atomic_add(hessians + bin, word.v[1]);
+    add_in_shared(gradients + bin, word.v[0]);
+    add_in_shared(hessians + bin, word.v[1]);
   }
   __syncthreads();
   int64_t* to = a.histograms + histogram_place(a, blockIdx.z) * a.histogram_node_stride +

@@ -202,11 +202,11 @@ def test_exponentials_are_those_of_the_hardware():
 
 def test_histograms_are_added_up_by_integer_atomics():
     """In shared memory, then each bin once in global memory, without an answer (RED, not ATOM)."""
-    # Of 64 bits shared memory has no addition: a loop around a compare-and-swap.
-    for sums, added in (("int", r"ATOMS\.ADD"), ("long", r"ATOMS\.CAST\.SPIN\.64")):
+    for sums in ("int", "long"):
         code = code_of("tree_histogram", f"tree_histogram<*, {sums}>")
-        assert not missing(code, added, r"REDG?\.E\.ADD\.64")
-        assert not present(code, r"\w+\S*\.F(32|64|16)|ATOMG|F(ADD|FMA)")
+        assert not missing(code, r"ATOMS\.ADD", r"REDG?\.E\.ADD\.64")
+        # Of 64 bits shared memory has no addition; nvcc makes a loop of it, ATOMS.CAST.SPIN.
+        assert not present(code, r"\w+\S*\.F(32|64|16)|ATOMG|ATOMS\.CAS|F(ADD|FMA)")
 
 
 @pytest.mark.parametrize("family", BUDGETS)

@@ -88,13 +88,24 @@ def test_wide_sums(emulator_for, rng):
 def test_sanitized_in_every_order(emulator_for, rng, variant, order):
     codes, offset, quantized, rows = problem(rng, 1100, 3)
     segments = [(0, 1060), (1060, 40)]
+    for integers in (quantized, quantized.astype(np.int64) << 12):  # carries in some additions
+        got = run(
+            emulator_for(variant, SOURCES), codes, offset, integers, rows, segments, 2,
+            order=order, order_seed=3,
+        )  # fmt: skip
+        for (start, count), sums in zip(segments, got["histograms"], strict=True):
+            mine = rows[start : start + count]
+            np.testing.assert_array_equal(sums, reference.histogram(codes, integers, mine, offset))
+
+
+def test_a_wide_sum_without_a_carry_takes_one_addition(emulator_for, rng):
+    codes, offset, quantized, _ = problem(rng, 512, 3)
+    quantized = np.abs(quantized).astype(np.int64)
     got = run(
-        emulator_for(variant, SOURCES), codes, offset, quantized, rows, segments, 2, order=order,
-        order_seed=3,
-    )  # fmt: skip
-    for (start, count), sums in zip(segments, got["histograms"], strict=True):
-        mine = rows[start : start + count]
-        np.testing.assert_array_equal(sums, reference.histogram(codes, quantized, mine, offset))
+        emulator_for("plain", SOURCES), codes, offset, quantized, None, [(0, 512)], 3, counted=True
+    )
+    counts = next(v for k, v in got.kernels.items() if "histogram" in k)
+    assert counts["atomics"] == 2 * 512 * 3 + np.count_nonzero(got["histograms"])
 
 
 def test_sibling(emulator_for, rng):
