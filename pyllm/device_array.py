@@ -12,7 +12,7 @@ other dtypes are stored, converted and moved.
 import math
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,13 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from pyllm.device_index import Place, gather, place_of, put, put_sums, strided
+
 _UNARY = ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
 _BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
 _COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+_COMPARED = (*_FLOATS, np.dtype(np.int32), np.dtype(np.int64), np.dtype(bool))
 
 
 def is_on_device(array: Any) -> bool:
@@ -133,22 +136,36 @@ class Manners(np.lib.mixins.NDArrayOperatorsMixin):
         return self.as_strided([self.shape[i] for i in axes], [self.strides[i] for i in axes])
 
     def __getitem__(self, index: Any) -> Any:
-        """A view by integers, slices, None and `...`.
+        """A view by integers, slices, None and `...`; with arrays in the index a new array.
 
         Raises:
-            IndexError: out of range, too many, or arrays, which pick on the CPU only.
+            IndexError: out of range, too many, or no index.
         """
-        shape, strides, offset = _place(index, self.shape, self.strides)
-        return self.as_strided(shape, strides, offset)
+        place, view = self._located(index)
+        return gather(view, place) if place.arrays else view
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Overwrite what the index picks; arrays of the CPU are copied over, all is broadcast."""
-        target, module = self[index], module_of(self)
+        (place, view), module = self._located(index), module_of(self)
         if not is_on_device(value):
-            if value is target:
-                return
             value = module.to_device(np.asarray(value, self.dtype), self.device)
-        module.copy_to(target, value)
+        if place.arrays:
+            put(view, place, value)
+        else:
+            module.copy_to(view, value)
+
+    def put_sums(self, index: Any, value: Any) -> None:
+        """As x[index] = value, but values for one element are added up, in their order."""
+        place, view = self._located(index)
+        if place.arrays:
+            put_sums(view, place, value)
+        else:
+            module_of(self).copy_to(view, value)
+
+    def _located(self, index: Any) -> tuple[Place, Any]:
+        """What the index picks, and the view that its slices give."""
+        place = place_of(index, self.shape)
+        return place, self.as_strided(*strided(place.slices, self.shape, self.strides))
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any
@@ -156,6 +173,8 @@ class Manners(np.lib.mixins.NDArrayOperatorsMixin):
         name = ufunc.__name__
         if method != "__call__" or set(options) - {"casting"}:
             return NotImplemented
+        if name == "isnan":
+            name, inputs = "not_equal", (inputs[0], inputs[0])
         if name not in (_UNARY, (*_BINARY, *_COMPARISONS))[len(inputs) - 1]:
             raise TypeError(f"{name} has no CUDA kernel; move its arrays to the CPU")
         module = module_of(self)
@@ -189,7 +208,7 @@ def _operands(name: str, inputs: Sequence[Any]) -> list[Any]:
     dtype = arrays[0].dtype
     for other in arrays[1:]:
         dtype = np.result_type(dtype, other.dtype) if other.dtype != dtype else dtype
-    if dtype not in _FLOATS:
+    if dtype not in (_COMPARED if name in _COMPARISONS else _FLOATS):
         raise TypeError(f"{name}: {dtype} is computed with on the CPU only")
     operands = []
     for x in inputs:
@@ -205,11 +224,34 @@ def _operands(name: str, inputs: Sequence[Any]) -> list[Any]:
 
 
 def _copyto(to: Any, source: Any, casting: str = "same_kind", where: Any = True) -> None:
-    if where is not True:
-        raise TypeError("copyto: where= works on the CPU only")
     if (not is_on_device(source) and np.ndim(source)) or not is_on_device(to):
         raise TypeError("copyto: one array is on a device, the other on the CPU; move one")
-    to[...] = source
+    if where is True:
+        to[...] = source
+        return
+    module = module_of(to)
+    mask = where if is_on_device(where) else module.to_device(np.asarray(where), to.device)
+    if is_on_device(source):
+        value = source.astype(to.dtype, copy=False)
+    else:
+        value = full(to, (), to.dtype, source)
+    module.copy_to(to, value, mask)
+
+
+def _place_of_extremum(
+    op: str, array: Any, axis: int | None = None, out: None = None, *, keepdims: bool = False
+) -> Any:
+    """np.argmax and np.argmin: where the first "max" or "min" is, or the first NaN."""
+    lines = array.reshape(-1) if axis is None else array
+    last = lines.ndim - 1 if axis is None else axis % lines.ndim
+    moved = lines.transpose([*(i for i in range(lines.ndim) if i != last), last])
+    packed = moved if moved.flags.c_contiguous else moved.copy()
+    places = module_of(array).reduce_places(op, packed)
+    if not keepdims:
+        return places
+    return places.reshape(
+        [1 if axis is None or i == last else n for i, n in enumerate(array.shape)]
+    )
 
 
 def _broadcast_to(array: Any, shape: Any) -> Any:
@@ -231,6 +273,8 @@ def _split(array: Any, ends: Sequence[int], axis: int = 0) -> list[Any]:
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.argmax: partial(_place_of_extremum, "max"),
+    np.argmin: partial(_place_of_extremum, "min"),
     np.copyto: _copyto,
     np.broadcast_to: _broadcast_to,
     np.split: _split,
@@ -249,41 +293,3 @@ def _is_contiguous(array: Any) -> bool:
 
 def _row_major(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-
-
-def _place(
-    index: Any, shape: tuple[int, ...], strides: tuple[int, ...]
-) -> tuple[list[int], list[int], int]:
-    """Shape, strides and first element of what an index picks."""
-    entries = list(index) if isinstance(index, tuple) else [index]
-    plain = (slice, int, np.integer, type(None), type(Ellipsis))
-    if any(isinstance(e, bool) or not isinstance(e, plain) for e in entries):
-        raise IndexError("index: arrays pick on the CPU only; expected integers and slices")
-    taken = sum(e is not None and e is not Ellipsis for e in entries)
-    if taken > len(shape) or sum(e is Ellipsis for e in entries) > 1:
-        raise IndexError(f"index: {taken} entries for {len(shape)} axes, or several `...`")
-    if not any(e is Ellipsis for e in entries):
-        entries.append(Ellipsis)
-    at = next(i for i, e in enumerate(entries) if e is Ellipsis)
-    entries[at : at + 1] = [slice(None)] * (len(shape) - taken)
-    sizes: list[int] = []
-    steps: list[int] = []
-    offset = axis = 0
-    for entry in entries:
-        if entry is None:
-            sizes.append(1)
-            steps.append(0)
-            continue
-        n, step = shape[axis], strides[axis]
-        if isinstance(entry, slice):
-            start, stop, stride = entry.indices(n)
-            count = len(range(start, stop, stride))
-            offset += start * step if count else 0
-            sizes.append(count)
-            steps.append(stride * step)
-        else:
-            if not -n <= entry < n:
-                raise IndexError(f"index {entry} is out of range for axis {axis} of size {n}")
-            offset += int(entry) % n * step
-        axis += 1
-    return sizes, steps, offset

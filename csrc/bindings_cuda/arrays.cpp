@@ -96,20 +96,35 @@ void* Call::workspace(size_t bytes) {
   return memory_.back().get();
 }
 
-void Call::copy(const Array& from, const Array& to, const Array* mask, uint64_t fill) {
+namespace {
+
+StridedCopy copy_arguments(const Array& from, const Array& to, const Array* mask) {
   StridedCopy args{};
   args.from = from.data;
   args.to = to.data;
   args.mask = mask != nullptr ? mask->data : nullptr;
   args.ndim = from.ndim;
   args.item = static_cast<int32_t>(size_of(from.dtype));
-  args.fill = fill;
   for (int i = 0; i < from.ndim; ++i) {
     args.shape[i] = from.shape[i];
     args.from_strides[i] = from.strides[i];
     args.to_strides[i] = to.strides[i];
     if (mask != nullptr) args.mask_strides[i] = mask->strides[i];
   }
+  return args;
+}
+
+}  // namespace
+
+void Call::copy(const Array& from, const Array& to, const Array* mask, uint64_t fill) {
+  StridedCopy args = copy_arguments(from, to, mask);
+  args.fill = fill;
+  launch(&pyllm_cuda_strided_copy, args);
+}
+
+void Call::copy_where(const Array& from, const Array& to, const Array& mask) {
+  StridedCopy args = copy_arguments(from, to, &mask);
+  args.keep = true;
   launch(&pyllm_cuda_strided_copy, args);
 }
 

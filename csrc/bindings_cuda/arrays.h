@@ -53,6 +53,9 @@ class Call {
   // to = from, any strides; `fill` where the mask is false.
   void copy(const Array& from, const Array& to, const Array* mask = nullptr, uint64_t fill = 0);
 
+  // The same where the mask holds; elsewhere `to` stays as it is.
+  void copy_where(const Array& from, const Array& to, const Array& mask);
+
   void fill(const Array& to, uint64_t bits);
 
   // Other streams wait for this one, or the host does. Called once all is launched.

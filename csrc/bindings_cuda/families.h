@@ -15,6 +15,7 @@ void bind_device_array(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);
 void bind_embedding(pybind11::module_& m);
 void bind_forest(pybind11::module_& m);
+void bind_gather(pybind11::module_& m);
 void bind_glu(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
 void bind_linear_cross_entropy(pybind11::module_& m);

@@ -7,6 +7,7 @@
 #include "activation.h"
 #include "adafactor.h"
 #include "adamw.h"
+#include "argmax.h"
 #include "attention.h"
 #include "attention_decode.h"
 #include "blockwise.h"
@@ -15,6 +16,7 @@
 #include "dropout.h"
 #include "dtype.h"
 #include "embedding.h"
+#include "gather.h"
 #include "gradient_norm.h"
 #include "linear_cross_entropy.h"
 #include "lion.h"
@@ -43,6 +45,7 @@ cudaError_t pyllm_cuda_cross_entropy_backward(const CrossEntropyBackward*, cudaS
 cudaError_t pyllm_cuda_dropout(const Dropout*, cudaStream_t);
 cudaError_t pyllm_cuda_embedding_forward(const EmbeddingForward*, cudaStream_t);
 cudaError_t pyllm_cuda_embedding_backward(const EmbeddingBackward*, cudaStream_t);
+cudaError_t pyllm_cuda_extremum_places(const ExtremumPlaces*, cudaStream_t);
 cudaError_t pyllm_cuda_glu_forward(const GluForward*, cudaStream_t);
 cudaError_t pyllm_cuda_glu_backward(const GluBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_gradient_norm(const GradientNorm*, cudaStream_t);
@@ -56,6 +59,7 @@ cudaError_t pyllm_cuda_pointwise_cast(const PointwiseCast*, cudaStream_t);
 cudaError_t pyllm_cuda_reduction(const Reduction*, cudaStream_t);
 cudaError_t pyllm_cuda_rotary(const Rotary*, cudaStream_t);
 cudaError_t pyllm_cuda_sgd_step(const SgdStep*, cudaStream_t);
+cudaError_t pyllm_cuda_rows_by_number(const RowsByNumber*, cudaStream_t);
 cudaError_t pyllm_cuda_softmax_forward(const SoftmaxForward*, cudaStream_t);
 cudaError_t pyllm_cuda_softmax_backward(const SoftmaxBackward*, cudaStream_t);
 cudaError_t pyllm_cuda_strided_copy(const StridedCopy*, cudaStream_t);

@@ -22,6 +22,7 @@ PYBIND11_MODULE(PYLLM_CUDA_MODULE, m) {
   pyllm::bind_cuda::bind_dropout(m);
   pyllm::bind_cuda::bind_embedding(m);
   pyllm::bind_cuda::bind_forest(m);
+  pyllm::bind_cuda::bind_gather(m);
   pyllm::bind_cuda::bind_glu(m);
   pyllm::bind_cuda::bind_linear(m);
   pyllm::bind_cuda::bind_linear_cross_entropy(m);

@@ -56,28 +56,7 @@ py::object unary(std::string_view op, py::handle x_object, py::handle out) {
   return y.object();
 }
 
-py::object binary(std::string_view op, py::handle a_object, py::handle b_object, py::handle out) {
-  Call call(a_object, "a");
-  const Input a(call, a_object, "a"), b(call, b_object, "b");
-  require_kernel_float(a);
-  b.require_same_dtype(a);
-  Pointwise args{};
-  args.op = find_op(kBinary, op);
-  const std::vector<int64_t> shape = bind::broadcast_shape(a, b);
-  const Output y(call, a, out, shape, args.op >= cuda::kEqual ? DType::boolean : a->dtype);
-  bind::require_no_overlap(y.view(), a, a->size() == y.view().size());
-  bind::require_no_overlap(y.view(), b, b->size() == y.view().size());
-  const Array left = bind::broadcast(a, shape), right = bind::broadcast(b, shape);
-  args.a = left.data, args.b = right.data, args.y = y.view().data;
-  set(args.shape, y.view().shape), set(args.y_strides, y.view().strides);
-  set(args.a_strides, left.strides), set(args.b_strides, right.strides);
-  args.ndim = y.view().ndim, args.dtype = code_of(a->dtype);
-  if (y.view().size() > 0) call.launch(&pyllm_cuda_pointwise, args);
-  call.finish();
-  return y.object();
-}
-
-int32_t cast_code(DType dtype, const char* name) {
+int32_t storage_code(DType dtype, const char* name) {
   switch (dtype) {
     case DType::f32:
     case DType::f16:
@@ -91,26 +70,53 @@ int32_t cast_code(DType dtype, const char* name) {
       return cuda::kBool;
     default:
       bind::fail_type(name, std::string(name_of(dtype)) +
-                                " is converted on the CPU only; on a device there are float32, "
+                                " is computed with on the CPU only; on a device there are float32, "
                                 "bfloat16, float16, int32, int64 and bool");
   }
 }
 
-// to = from, converted and broadcast.
-void copy_to(py::handle to_object, py::handle from_object) {
+py::object binary(std::string_view op, py::handle a_object, py::handle b_object, py::handle out) {
+  Call call(a_object, "a");
+  const Input a(call, a_object, "a"), b(call, b_object, "b");
+  Pointwise args{};
+  args.op = find_op(kBinary, op);
+  const bool compares = args.op >= cuda::kEqual;
+  if (!compares) require_kernel_float(a);
+  args.dtype = storage_code(a->dtype, "a");
+  b.require_same_dtype(a);
+  const std::vector<int64_t> shape = bind::broadcast_shape(a, b);
+  const Output y(call, a, out, shape, compares ? DType::boolean : a->dtype);
+  bind::require_no_overlap(y.view(), a, a->size() == y.view().size());
+  bind::require_no_overlap(y.view(), b, b->size() == y.view().size());
+  const Array left = bind::broadcast(a, shape), right = bind::broadcast(b, shape);
+  args.a = left.data, args.b = right.data, args.y = y.view().data;
+  set(args.shape, y.view().shape), set(args.y_strides, y.view().strides);
+  set(args.a_strides, left.strides), set(args.b_strides, right.strides);
+  args.ndim = y.view().ndim;
+  if (y.view().size() > 0) call.launch(&pyllm_cuda_pointwise, args);
+  call.finish();
+  return y.object();
+}
+
+// to = from, broadcast: converted, or where the mask holds.
+void copy_to(py::handle to_object, py::handle from_object, py::handle where) {
   Call call(to_object, "to");
   const Input to(call, to_object, "to"), from(call, from_object, "from");
   to.require_writable();
   bind::require_no_overlap(to.view(), from, from->size() == to->size());
   const Array source = bind::broadcast(from, to.shape());
-  if (from->dtype == to->dtype) {
+  if (const auto mask = optional_input(call, where, "where")) {
+    from.require_same_dtype(to);
+    mask->require_dtype({DType::boolean});
+    call.copy_where(source, to.view(), bind::broadcast(*mask, to.shape()));
+  } else if (from->dtype == to->dtype) {
     call.copy(source, to.view());
   } else {
     PointwiseCast args{};
     args.x = source.data, args.y = to->data, args.ndim = to->ndim;
     set(args.shape, to->shape), set(args.x_strides, source.strides);
     set(args.y_strides, to->strides);
-    args.from = cast_code(from->dtype, "from"), args.to = cast_code(to->dtype, "to");
+    args.from = storage_code(from->dtype, "from"), args.to = storage_code(to->dtype, "to");
     if (to->size() > 0) call.launch(&pyllm_cuda_pointwise_cast, args);
   }
   call.finish();
@@ -141,7 +147,7 @@ void bind_pointwise(py::module_& m) {
   m.def("pointwise_unary", &unary, py::arg("op"), py::arg("x"), py::arg("out") = py::none());
   m.def("pointwise_binary", &binary, py::arg("op"), py::arg("a"), py::arg("b"),
         py::arg("out") = py::none());
-  m.def("copy_to", &copy_to, py::arg("to"), py::arg("source"));
+  m.def("copy_to", &copy_to, py::arg("to"), py::arg("source"), py::arg("where") = py::none());
   m.def("empty_like", &empty_like, py::arg("like"), py::arg("shape"),
         py::arg("dtype") = py::none());
 }

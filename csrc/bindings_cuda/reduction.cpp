@@ -50,10 +50,36 @@ py::object reduce(std::string_view op, py::handle x_object, int64_t axes, bool l
   return y.object();
 }
 
+// Along the last axis: where the first "max" or "min" is, or the first NaN.
+py::object places(std::string_view op, py::handle x_object) {
+  Call call(x_object, "x");
+  const Input x(call, x_object, "x");
+  require_kernel_float(x);
+  x.require_contiguous();
+  if (x->ndim == 0 || x.shape(x->ndim - 1) == 0) {
+    bind::fail_value(
+        "x", "no elements along its last axis, its shape is " + bind::shape_string(x.shape()));
+  }
+  ExtremumPlaces args{};
+  args.smallest = find_op(kReductions, op) == cuda::kReduceMin, args.dtype = code_of(x->dtype);
+  args.columns = x.shape(x->ndim - 1), args.rows = x->size() / args.columns;
+  args.chunks = cuda::reduction_chunks(args.rows, args.columns);
+  if (args.chunks > 1) {
+    args.values = call.workspace_of<float>(args.rows * args.chunks);
+    args.places = call.workspace_of<int64_t>(args.rows * args.chunks);
+  }
+  const Output y(call, x, x.shape().first(static_cast<size_t>(x->ndim) - 1), DType::i64);
+  args.x = x->data, args.y = y.view().as<int64_t>();
+  call.launch(&pyllm_cuda_extremum_places, args);
+  call.finish();
+  return y.object();
+}
+
 }  // namespace
 
 void bind_reduction(py::module_& m) {
   m.def("reduce", &reduce, py::arg("op"), py::arg("x"), py::arg("axes"), py::arg("leading"));
+  m.def("reduce_places", &places, py::arg("op"), py::arg("x"));
 }
 
 }  // namespace pyllm::bind_cuda

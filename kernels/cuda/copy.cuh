@@ -38,6 +38,7 @@ __global__ void __launch_bounds__(kCopyThreads) strided_copy(StridedCopy a, int6
   const bool kept =
       a.from != nullptr &&
       (a.mask == nullptr || dev::ldg(static_cast<const uint8_t*>(a.mask) + mask) != 0);
+  if (!kept && a.keep) return;
   const T value = kept ? dev::ldg(static_cast<const T*>(a.from) + from) : filled<T>(a.fill);
   dev::stg(static_cast<T*>(a.to) + to, value);
 }

@@ -74,6 +74,17 @@ cudaError_t launch_pointwise(const Pointwise& a, int64_t size, cudaStream_t stre
               : launch_pieces<1>(pointwise<T, kind, false, 1>, a, size, stream);
 }
 
+cudaError_t launch_comparison_of_integers(const Pointwise& a, int64_t size, cudaStream_t stream) {
+  switch (a.dtype) {
+    case kInt32:
+      return launch_pieces<1>(compare_integers<int32_t>, a, size, stream);
+    case kInt64:
+      return launch_pieces<1>(compare_integers<int64_t>, a, size, stream);
+    default:
+      return launch_pieces<1>(compare_integers<uint8_t>, a, size, stream);
+  }
+}
+
 template <class From, class To>
 cudaError_t launch_cast(const PointwiseCast& a, int64_t size, cudaStream_t stream) {
   constexpr int W = kCastWidth<From, To>;
@@ -110,6 +121,9 @@ extern "C" cudaError_t pyllm_cuda_pointwise(const Pointwise* args, cudaStream_t 
     return cudaErrorInvalidValue;
   }
   merge_axes<3>(a.ndim, a.shape, {&a.a_strides, &a.b_strides, &a.y_strides});
+  if (a.op >= kEqual && (is_index_type(a.dtype) || a.dtype == kBool)) {
+    return launch_comparison_of_integers(a, size, stream);
+  }
   return with_type(a.dtype, [&](auto sample) -> cudaError_t {
     using T = decltype(sample);
     if (unary) return launch_pointwise<T, PointwiseKind::unary>(a, size, stream);

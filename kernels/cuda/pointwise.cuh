@@ -91,7 +91,8 @@ PYLLM_DEVICE float binary_of(int32_t op, float a, float b) {
   }
 }
 
-PYLLM_DEVICE bool compared(int32_t op, float a, float b) {
+template <class T>
+PYLLM_DEVICE bool compared(int32_t op, T a, T b) {
   switch (op) {
     case kEqual:
       return a == b;
@@ -156,6 +157,17 @@ __global__ void __launch_bounds__(kPointwiseThreads) pointwise(Pointwise p, int6
   } else {
     pointwise_piece<T, kind, kSlow, 1>(p, at);
   }
+}
+
+// Comparisons of integers and booleans, of which there are few: an element a thread.
+template <class T>
+__global__ void __launch_bounds__(kPointwiseThreads) compare_integers(Pointwise p, int64_t size) {
+  const int64_t i = int64_t{blockIdx.x} * kPointwiseThreads + threadIdx.x;
+  if (i >= size) return;
+  const auto at = place_of<1>(i, p.ndim, p.shape, p.a_strides, p.b_strides, p.y_strides);
+  const T a = dev::ldg(static_cast<const T*>(p.a) + at.a);
+  const T b = dev::ldg(static_cast<const T*>(p.b) + at.b);
+  dev::stg(static_cast<uint8_t*>(p.y) + at.y, static_cast<uint8_t>(compared(p.op, a, b)));
 }
 
 // Storage of a boolean.

@@ -43,7 +43,7 @@ struct Pointwise {
   void* y;        // of bytes 0 and 1 where the op gives a boolean
   int64_t shape[8], a_strides[8], b_strides[8], y_strides[8];
   int32_t ndim, op;
-  int32_t dtype;  // float32, float16 or bfloat16
+  int32_t dtype;  // float32, float16 or bfloat16; for comparisons any of DType
 };
 
 // y_i = x_i, converted: floats to integers towards zero, to booleans by x != 0.

@@ -224,8 +224,10 @@ def as_array(data: Any) -> Array:
     return data if isinstance(data, np.ndarray) or is_on_device(data) else np.asarray(data)
 
 
-def beside(data: Any, like: Any) -> Array:
-    """An array (of ids, say) where `like` is."""
+def beside(data: Any, like: Any) -> Any:
+    """An array (of ids, say) where `like` is; None stays None."""
+    if data is None:
+        return None
     if not is_on_device(like) or is_on_device(data):
         return as_array(data)
     return module_of(like).to_device(np.asarray(data), like.device)

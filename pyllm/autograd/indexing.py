@@ -1,5 +1,7 @@
 """x[index]: integers, slices, None, ..., integer arrays and boolean masks, as NumPy has it.
 
+An index that is on a device is copied to the CPU, to be checked there, which waits for it.
+
 What slices and integers pick is a view; its gradient is zeros with g in that place. What arrays
 pick is a copy; its gradient adds each row of g to where it came from, one after the other in the
 order of the index: the same bits in every run, also where an index repeats itself.
@@ -13,6 +15,7 @@ from pyllm import ops
 from pyllm.autograd.arrays import FLOAT32, Array, as_array, cast, empty, is_float, zeros
 from pyllm.autograd.tape import record
 from pyllm.autograd.variable import Variable
+from pyllm.device_array import is_on_device
 
 if TYPE_CHECKING:
     from pyllm.autograd.tensor import Tensor
@@ -53,7 +56,8 @@ def _entry(one: Any) -> Any:
         return one
     if isinstance(one, int | np.integer) and not isinstance(one, bool):
         return one
-    array = one.data if isinstance(one, Variable) else np.asarray(one)
+    is_ours = isinstance(one, Variable) or is_on_device(one)
+    array = one.numpy() if is_ours else np.asarray(one)
     if array.size == 0 and not isinstance(one, np.ndarray | Variable):
         array = array.astype(np.int64)  # an empty list
     if array.dtype.kind not in "biu":
@@ -68,6 +72,10 @@ def is_view(place: tuple[Any, ...]) -> bool:
 
 def scatter(g: Array, place: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Array:
     """Zeros of `shape` with g added at `place`."""
+    if is_on_device(g):
+        there: Any = zeros(shape, dtype, g)
+        there.put_sums(place, g)
+        return there
     arrays = [one for one in place if isinstance(one, np.ndarray)]
     if all(one.dtype.kind == "b" for one in arrays):  # no element is picked twice
         made = zeros(shape, dtype, g)

@@ -6,8 +6,11 @@ import numpy as np
 
 from pyllm.autograd.arrays import (
     Array,
+    as_array,
     axis_of,
+    beside,
     cast,
+    copy,
     empty,
     fit,
     promote,
@@ -97,13 +100,13 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor,
 def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     """a where the condition holds, b elsewhere; all three are broadcast.
 
+    Beside tensors on a device the condition may be on the CPU: it is copied over.
+
     Raises:
-        TypeError: the condition is not boolean, neither a nor b is a tensor or an array, or one is
-            on a device.
+        TypeError: the condition is not boolean, neither a nor b is a tensor or an array, or one of
+            them is on a device and the other is not.
     """
-    if any(is_on_device(t.data if isinstance(t, Tensor) else t) for t in (condition, a, b)):
-        raise TypeError("where: works on the CPU only; .cpu() moves a tensor there")
-    chosen = np.asarray(condition)
+    chosen = as_array(condition.data if isinstance(condition, Tensor) else condition)
     if chosen.dtype != bool:
         raise TypeError(f"condition: expected booleans, got {chosen.dtype}")
     first = next((t for t in (a, b) if isinstance(t, Tensor)), None)
@@ -111,22 +114,25 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
         first = Tensor(np.asarray(a) if isinstance(a, np.ndarray) else np.asarray(b))
     x, y = first._operand(a), first._operand(b)
     dtype = promote(x.dtype, y.dtype)
-    z = empty(np.broadcast(chosen, x.data, y.data).shape, dtype)
+    like = next((t for t in (chosen, x.data, y.data) if is_on_device(t)), None)
+    chosen = beside(chosen, like)
+    z = empty(np.broadcast_shapes(chosen.shape, x.shape, y.shape), dtype, like)
     np.copyto(z, y.data, casting="unsafe")
     np.copyto(z, x.data, where=chosen, casting="unsafe")
     shapes, dtypes = (x.shape, y.shape), (x.dtype, y.dtype)
     needs = x.requires_grad, y.requires_grad
 
-    def masked(g: Array, mask: Array) -> Array:
-        made = zeros(g.shape, g.dtype)
-        np.copyto(made, g, where=mask)
-        return made
-
     def backward(g: Array) -> tuple[Array | None, Array | None]:
-        return (
-            fit(masked(g, chosen), shapes[0], dtypes[0]) if needs[0] else None,
-            fit(masked(g, ~chosen), shapes[1], dtypes[1]) if needs[1] else None,
-        )
+        made: list[Array | None] = [None, None]
+        if needs[0]:
+            of_x = zeros(g.shape, g.dtype, g)
+            np.copyto(of_x, g, where=chosen)
+            made[0] = fit(of_x, shapes[0], dtypes[0])
+        if needs[1]:
+            of_y = copy(g)
+            np.copyto(of_y, 0, where=chosen)
+            made[1] = fit(of_y, shapes[1], dtypes[1])
+        return made[0], made[1]
 
     return record("where", z, (x, y), backward)
 

@@ -124,7 +124,7 @@ class Reductions(Variable):
     def _place(self, function: Callable[..., Any], axis: int | None, keepdims: bool) -> "Tensor":
         if axis is not None:
             axis = axis_of(axis, self.ndim)
-        return self._make(np.asarray(function(self.data, axis=axis, keepdims=keepdims)))
+        return self._make(as_array(function(self.data, axis=axis, keepdims=keepdims)))
 
 
 def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.rule import Rule
 
+from pyllm import cuda
 from pyllm.data import Tokenizer, load_tokenizer
 from pyllm.generation import SamplingConfig, stream
 from pyllm.models import GPT
@@ -45,6 +46,7 @@ def generate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draws: the same seed, the same text.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16 weights.")] = "float32",
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     r"""Write text with a trained model, as it comes.
 
@@ -56,10 +58,11 @@ def generate(
     """
     if samples < 1:
         raise ValueError(f"samples: expected at least 1, got {samples}")
+    cuda.require_device(device)
     folder = find_model(model)
     tokenizer = load_tokenizer(folder)
     network = GPT.from_pretrained(folder, dtype=dtype)
-    network.eval()
+    network.to(device).eval()
     sampling = SamplingConfig(
         temperature=0.0 if greedy else temperature,
         top_k=top_k,

@@ -99,6 +99,8 @@ class GPT(nn.Module):
     ) -> npt.NDArray[np.float32]:
         """Logits (rows, vocab) after ids (rows, seq), which join the cached sequences `rows`.
 
+        On the CPU, where the next token is drawn, also of a model on a device.
+
         One token each, or the first tokens of sequences that are empty (or emptied by `restart`).
 
         Raises:
@@ -113,7 +115,7 @@ class GPT(nn.Module):
         with no_grad():
             last = self._run(ids, positions, layers).data[:, -1]
             logits: Any = ops.linear(last, self._output_weight.data)
-            return logits.astype(np.float32, copy=False)
+            return Tensor(logits).numpy().astype(np.float32, copy=False)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors as `transformers` reads them."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from pyllm import ops
 from pyllm.autograd import Array, Tensor, is_recording, split
+from pyllm.autograd.arrays import beside
 from pyllm.nn import functional as F
 from pyllm.nn.cache import KVCache
 from pyllm.nn.layers import Linear, probability
@@ -85,9 +86,10 @@ class MultiHeadAttention(Module):
         self.out = Linear(width, hidden_size, bias)
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
-        """An empty cache of the layer's shape and dtype."""
-        dtype = self.out.weight.dtype
-        return KVCache(batch, capacity, self.num_kv_heads, self.head_dim, dtype)
+        """An empty cache of the layer's shape and dtype, where its weights are."""
+        weight = self.out.weight
+        shape = (batch, capacity, self.num_kv_heads, self.head_dim)
+        return KVCache(*shape, weight.dtype, weight.data)
 
     def forward(
         self,
@@ -143,7 +145,11 @@ class MultiHeadAttention(Module):
             self.qkv(x),
             self.num_heads,
             self.num_kv_heads,
-            rotation=None if self.rotary is None else self.rotary.rotation(x.shape[-2], positions),
+            rotation=(
+                None
+                if self.rotary is None
+                else self.rotary.rotation(x.shape[-2], positions, x.data)
+            ),
             causal=self.causal,
             window=self.window,
             alibi_slopes=self.slopes,
@@ -178,14 +184,14 @@ class MultiHeadAttention(Module):
         if self.rotary is not None:
             if positions is None:
                 positions = cache.lengths[:, None] + np.arange(new)
-            cos, sin, places, interleaved = self.rotary.rotation(new, positions)
+            cos, sin, places, interleaved = self.rotary.rotation(new, positions, qkv.data)
             turn: dict[str, Any] = {"positions": places, "interleaved": interleaved}
             query, key = ops.rotary(query, cos, sin, **turn), ops.rotary(key, cos, sin, **turn)
         options: dict[str, Any] = {
             "window": self.window,
             "scale": self.scale,
             "softcap": self.softcap,
-            "alibi_slopes": self.slopes,
+            "alibi_slopes": beside(self.slopes, query),
         }
         starts = cache.is_empty
         cache.append(key, value)
@@ -197,8 +203,8 @@ class MultiHeadAttention(Module):
                 query,
                 cache.keys,
                 cache.values,
-                cache.lengths,
-                block_table=cache.block_table,
+                beside(cache.lengths, query),
+                block_table=beside(cache.block_table, query),
                 **options,
             )
         return Tensor(y.reshape(batch, new, -1))

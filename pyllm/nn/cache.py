@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyllm.autograd import Array
+from pyllm.autograd.arrays import zeros
 
 
 class KVCache:
-    """Room for `capacity` tokens of each sequence.
+    """Room for `capacity` tokens of each sequence, on the device of `like` if that is on one.
 
     Attributes:
         keys, values: of all sequences.
@@ -26,9 +27,10 @@ class KVCache:
         num_kv_heads: int,
         head_dim: int,
         dtype: npt.DTypeLike = np.float32,
+        like: Array | None = None,
     ) -> None:
         shape = (batch, capacity, num_kv_heads, head_dim)
-        self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
+        self.keys, self.values = (zeros(shape, np.dtype(dtype), like) for _ in range(2))
         self.rows = np.arange(batch, dtype=np.int32)
         self._lengths = np.zeros(batch, np.int32)  # of all sequences
 

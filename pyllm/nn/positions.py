@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyllm import ops
+from pyllm import cuda, ops
 from pyllm.autograd import Array, Tensor
+from pyllm.autograd.arrays import beside
 from pyllm.nn import functional as F
 from pyllm.nn import init
 from pyllm.nn.functional.attention import Rotation
@@ -60,7 +61,7 @@ class SinusoidalPositionalEncoding(Module):
         length = _needed(places)
         if length > len(self._table):
             self._table = self._waves(_room(length))
-        return x + self._table[places].astype(x.dtype)
+        return x + beside(self._table[places].astype(x.dtype), x.data)
 
     def _waves(self, length: int) -> Array:
         cos, sin = ops.rotary_cache(length, self.dim, base=self.base)
@@ -81,18 +82,27 @@ class RotaryEmbedding(Module):
 
     def __init__(self, dim: int, *, base: float = 10000.0, interleaved: bool = False) -> None:
         self.dim, self.base, self.interleaved = dim, base, interleaved
-        self._tables = ops.rotary_cache(0, dim, base=base)
+        self._tables = {"cpu": ops.rotary_cache(0, dim, base=base)}  # by device
 
-    def rotation(self, length: int, positions: Positions | None = None) -> Rotation:
-        """What the ops need for `length` positions from 0 on, or for those given."""
+    def rotation(
+        self, length: int, positions: Positions | None = None, like: Array | None = None
+    ) -> Rotation:
+        """What the ops need for `length` positions from 0 on, or for those given.
+
+        On the device of `like`, if that is on one; tables are copied there once.
+        """
         needed = length if positions is None else _needed(positions)
-        if needed > len(self._tables[0]):
-            self._tables = ops.rotary_cache(_room(needed), self.dim, base=self.base)
-        return Rotation(*self._tables, positions, self.interleaved)
+        if needed > len(self._tables["cpu"][0]):
+            self._tables = {"cpu": ops.rotary_cache(_room(needed), self.dim, base=self.base)}
+        device = cuda.device_of(like)
+        if device not in self._tables:
+            cos, sin = self._tables["cpu"]
+            self._tables[device] = beside(cos, like), beside(sin, like)
+        return Rotation(*self._tables[device], beside(positions, like), self.interleaved)
 
     def forward(self, x: Tensor, positions: Positions | None = None) -> Tensor:
         """x (batch, seq, heads, head_dim) turned; positions (seq,) or (batch, seq)."""
-        cos, sin, places, interleaved = self.rotation(x.shape[-3], positions)
+        cos, sin, places, interleaved = self.rotation(x.shape[-3], positions, x.data)
         return F.rotary(x, cos, sin, positions=places, interleaved=interleaved)
 
 

@@ -23,13 +23,11 @@ from types import FrameType
 from typing import Any
 
 import pyllm
-from pyllm import nn
 from pyllm.autograd import no_grad
 from pyllm.data import BatchSampler, TokenFile
 from pyllm.data.sampler import validation_batches
 from pyllm.files import atomic_folder
 from pyllm.generation import SamplingConfig, generate
-from pyllm.models import GPT
 from pyllm.train import checkpoint
 from pyllm.train.callbacks import Callback, EvaluationMetrics, MetricsFile, StepMetrics
 from pyllm.train.config import TrainConfig
@@ -182,14 +180,9 @@ class Trainer:
 
     def sample(self, prompt: str = "\n", tokens: int = 200, **sampling: Any) -> str:
         """Text that the model writes after `prompt`; keywords as in `SamplingConfig`."""
-        model = self.model
-        if self.config.device != "cpu":  # whose caches generation works with
-            with nn.init.skip_init():
-                model = GPT(model.config, dtype=self.config.dtype)
-            model.load_state_dict({k: v.numpy() for k, v in self.model.named_parameters()})
-        model.eval()
+        self.model.eval()
         settings = SamplingConfig(**{"temperature": 0.8, "top_p": 0.95, **sampling})
-        return generate(model, self.tokenizer, [prompt], tokens, settings)[0]
+        return generate(self.model, self.tokenizer, [prompt], tokens, settings)[0]
 
     def save(self) -> Path:
         """Write a checkpoint of the current step, then delete those that are too old."""

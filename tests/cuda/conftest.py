@@ -1,13 +1,16 @@
 """Emulators that the tests of one session share; built on first use."""
 
+import gc
 import shutil
 import sysconfig
 from pathlib import Path
 
 import pytest
 
+from pyllm import cuda
 from tests.cuda.emulator.build import compiler
 from tests.cuda.emulator.client import Emulator
+from tests.cuda.emulator.module import Runtime, emulated_module
 from tests.cuda.static.compiled import compile_families, cuobjdump
 
 PLANTED = Path(__file__).parent / "planted"
@@ -47,6 +50,18 @@ def emulator_for():
     yield get
     for emulator in made.values():
         emulator.close()
+
+
+@pytest.fixture
+def emulated_device(monkeypatch):
+    """The emulated module as pyllm._cuda; the test must give all its memory back."""
+    loaded, runtime = emulated_module(), Runtime()
+    monkeypatch.setattr(cuda, "extension", lambda: loaded)
+    gc.collect()
+    before = runtime.in_use
+    yield loaded
+    gc.collect()
+    assert runtime.in_use == before
 
 
 @pytest.fixture(scope="session")

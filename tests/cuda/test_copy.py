@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.cuda.emulator.build import KERNELS
-from tests.cuda.emulator.client import CudaError, Out
+from tests.cuda.emulator.client import CudaError, Out, inout
 
 SOURCES = [KERNELS / "copy.cu"]
 
@@ -20,7 +20,7 @@ def copy(emulator, shape, x, from_strides, *, mask=None, mask_strides=(), fill=0
         "pyllm_cuda_strided_copy", "StridedCopy",
         **{"from": x}, mask=mask, to=Out(shape, x.dtype if x is not None else np.float32),
         shape=eight(shape), from_strides=eight(from_strides), mask_strides=eight(mask_strides),
-        to_strides=eight(strides), fill=fill, ndim=len(shape),
+        to_strides=eight(strides), fill=fill, ndim=len(shape), keep=False,
         item=4 if x is None else x.itemsize, **options,
     )  # fmt: skip
 
@@ -48,6 +48,20 @@ def test_mask_and_fill(emulator_for, rng):
     np.testing.assert_array_equal(
         copy(emulator, (3, 2), None, (2, 1), fill=one)["to"], np.ones((3, 2))
     )
+
+
+@pytest.mark.parametrize("variant", ["asan", "tsan"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+def test_what_a_mask_leaves_as_it_is(emulator_for, rng, variant, dtype):
+    x, to = ((rng.normal(size=(5, 8)) * 10).astype(dtype) for _ in range(2))
+    mask = rng.random((5, 1)) < 0.5
+    got = emulator_for(variant, SOURCES).call(
+        "pyllm_cuda_strided_copy", "StridedCopy", **{"from": x}, to=inout(to),
+        mask=mask.view(np.uint8), shape=(5, 8, *[0] * 6), from_strides=(8, 1, *[0] * 6),
+        mask_strides=(1, *[0] * 7), to_strides=(8, 1, *[0] * 6), fill=0, ndim=2,
+        item=x.itemsize, keep=True,
+    )["to"]  # fmt: skip
+    np.testing.assert_array_equal(got, np.where(mask, x, to))
 
 
 @pytest.mark.parametrize("n", [2, 5, 8, 12, 32])

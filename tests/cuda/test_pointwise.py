@@ -138,6 +138,18 @@ def test_sanitized_in_every_order(emulator_for, rng, variant, order):
         np.testing.assert_array_equal(got["y"], want)
 
 
+@pytest.mark.parametrize("variant", ["asan", "tsan"])
+@pytest.mark.parametrize("kind", [np.int32, np.int64, bool])
+def test_integers_and_booleans_are_compared(emulator_for, variant, kind):
+    """Also those that no float tells apart; rows against one element each."""
+    x = np.array([[0, 1, -1, 2**24 + 1], [2**31 - 1, 2**24, 0, 1]]).astype(kind)
+    y = x[:, 3:].copy()
+    stored = [a.view(np.uint8) if kind is bool else a for a in (x, y)]
+    for op in COMPARISONS:
+        got = pointwise(emulator_for(variant, SOURCES), op, *stored, dtype=np.dtype(kind))["y"]
+        np.testing.assert_array_equal(got, op(x, y))
+
+
 def cast(emulator, x, to, **options):
     stored = np.uint8 if to == BOOL else to
     return emulator.call(

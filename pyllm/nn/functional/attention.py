@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from pyllm import memory, ops, random
 from pyllm.autograd import Array, Tensor, record
+from pyllm.autograd.arrays import beside
+from pyllm.device_array import is_on_device
 from pyllm.ops.attention import Window
 
 
@@ -45,16 +47,16 @@ def attention(
     q, k, v = query.data, key.data, value.data
     trained = bias if isinstance(bias, Tensor) else None
     options = _options(
+        dropout_p,
         causal=causal,
         window=window,
         scale=scale,
-        bias=bias if trained is None else trained.data,
-        key_padding_mask=key_padding_mask,
-        alibi_slopes=alibi_slopes,
+        bias=_beside(bias, q) if trained is None else trained.data,
+        key_padding_mask=_beside(key_padding_mask, q),
+        alibi_slopes=_beside(alibi_slopes, q),
         softcap=softcap,
-        dropout_p=dropout_p,
-        cu_seqlens_q=cu_seqlens_q,
-        cu_seqlens_k=cu_seqlens_k,
+        cu_seqlens_q=_beside(cu_seqlens_q, q),
+        cu_seqlens_k=_beside(cu_seqlens_k, q),
     )
     need_dbias = trained is not None and trained.requires_grad
     y, lse = ops.attention(q, k, v, return_lse=True, **options)
@@ -115,15 +117,15 @@ def attention_packed(
         query = ops.rotary(query, *rotation[:2], **_turn(rotation))
         key = ops.rotary(key, *rotation[:2], **_turn(rotation))
     options = _options(
+        dropout_p,
         causal=causal,
         window=window,
         scale=scale,
-        bias=bias if trained is None else trained.data,
-        key_padding_mask=key_padding_mask,
-        alibi_slopes=alibi_slopes,
+        bias=_beside(bias, query) if trained is None else trained.data,
+        key_padding_mask=_beside(key_padding_mask, query),
+        alibi_slopes=_beside(alibi_slopes, query),
         softcap=softcap,
-        dropout_p=dropout_p,
-        cu_seqlens_q=cu_seqlens,
+        cu_seqlens_q=_beside(cu_seqlens, query),
     )
     y, lse = ops.attention(query, key, value, return_lse=True, **options)
     width = num_heads * shape[-1]
@@ -156,6 +158,11 @@ def _options(dropout_p: float, **options: Any) -> dict[str, Any]:
     """Options of `ops.attention`, with a place in the random stream if dropout needs one."""
     seed, stream = random.next_stream() if dropout_p else (0, 0)
     return {**options, "dropout_p": dropout_p, "seed": seed, "stream": stream}
+
+
+def _beside(data: Any, like: Array) -> Any:
+    """On the device of `like`; on the CPU what was given, of whichever framework."""
+    return beside(data, like) if is_on_device(like) else data
 
 
 def _parts(packed: Array, num_heads: int, kv_heads: int) -> tuple[Array, Array, Array]:
