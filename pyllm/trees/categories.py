@@ -58,16 +58,16 @@ def category_fields(
     """
     category_offset = np.full(len(feature), -1, np.int64)
     category_words = np.zeros(len(feature), np.int32)
+    translations: dict[int, _Translation] = {}
     sets: list[np.ndarray] = []
     length = 0
     for node in np.flatnonzero(offset >= 0):
-        known = categories[feature[node]]
-        assert known is not None
-        codes = np.arange(len(known))
-        left = words[offset[node] + codes // 32] >> (codes % 32).astype(np.uint32) & 1
-        chosen = known[left.astype(np.bool_)].astype(np.int64)
-        bits = np.zeros(int(chosen.max(initial=0)) // 32 + 1, np.uint32)
-        np.bitwise_or.at(bits, chosen // 32, np.uint32(1) << (chosen % 32).astype(np.uint32))
+        f = int(feature[node])
+        if f not in translations:
+            known = categories[f]
+            assert known is not None
+            translations[f] = _Translation(known)
+        bits = translations[f].apply(words[offset[node] :])
         category_offset[node], category_words[node] = length, len(bits)
         sets.append(bits)
         length += len(bits)
@@ -76,3 +76,28 @@ def category_fields(
         "category_words": category_words,
         "category_bits": np.concatenate(sets) if sets else np.zeros(0, np.uint32),
     }
+
+
+class _Translation:
+    """From bits by code to bits by category, without words of zeros at the end but the first."""
+
+    def __init__(self, known: np.ndarray) -> None:
+        codes, category = np.arange(len(known)), known.astype(np.int64)
+        self.words = len(known) // 32 + 1
+        self.same = np.array_equal(codes, category)
+        self.word, self.shift = codes // 32, (codes % 32).astype(np.uint32)
+        self.to_word, self.to_bit = (
+            category // 32,
+            np.uint32(1) << (category % 32).astype(np.uint32),
+        )
+
+    def apply(self, words: np.ndarray) -> np.ndarray:
+        """words: those of one node, others may follow."""
+        if self.same:
+            used = np.flatnonzero(words[: self.words])
+            return words[: used[-1] + 1 if len(used) else 1]
+        left = (words[self.word] >> self.shift & 1).astype(np.bool_)
+        to = self.to_word[left]
+        bits = np.zeros(to[-1] + 1 if len(to) else 1, np.uint32)  # categories rise
+        np.bitwise_or.at(bits, to, self.to_bit[left])
+        return bits
