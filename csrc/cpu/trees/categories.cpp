@@ -16,8 +16,10 @@
 #include <utility>
 #include <vector>
 
-namespace pyllm::trees {
+namespace pyllm::PYLLM_ISA {
 namespace {
+
+using namespace trees;
 
 class Partitions {
  public:
@@ -96,110 +98,149 @@ Workspace& workspace() {
   return instance;
 }
 
-// How many rows each category has, told from its share of the hessians: histograms hold no counts.
-void estimate_rows(const CategoryColumn& column, const ScanArgs& args, std::vector<double>& rows) {
-  const auto hessian = [&](const Pair* sums, int64_t stride) {
-    double total = 0;
-    for (int32_t o = 0; o < args.outputs; ++o) total += static_cast<double>(sums[o * stride][1]);
-    return total;
-  };
-  const double total = hessian(args.totals, 1);
-  rows.assign(column.count, 0.0);
-  for (int32_t i = 0; total > 0 && i < column.count; ++i) {
-    const double share = hessian(column.sums + i, column.stride) / total;
-    rows[i] = std::floor(share * static_cast<double>(args.count) + 0.5);
-  }
-}
+class Search {
+ public:
+  Search(const CategoryColumn& column, const ScanArgs& args)
+      : column_(column),
+        args_(args),
+        rules_(*args.rules),
+        one_hot_(column.bins <= rules_.max_onehot),
+        partitions_(column, args, one_hot_),
+        work_(workspace()) {}
 
-void rank(const std::vector<int32_t>& categories, const CategoryColumn& column,
-          const Partitions& partitions, int32_t output, double smooth, std::vector<Ranked>& order) {
-  order.clear();
-  for (const int32_t i : categories) {
-    const auto [g, h] = partitions.real(column.sums[i + output * column.stride]);
-    order.emplace_back(h + smooth > 0 ? g / (h + smooth) : 0.0, i);
-  }
-}
-
-}  // namespace
-
-void best_category_split(const CategoryColumn& column, const ScanArgs& args, Split& best) {
-  if (column.count < 2) return;
-  const SplitRules& rules = *args.rules;
-  const bool one_hot = column.bins <= rules.max_onehot;
-  const Partitions partitions(column, args, one_hot);
-  auto& [rows, common, order, left, chosen] = workspace();
-  double highest = -kInfinity;
-
-  estimate_rows(column, args, rows);
-  const auto least = static_cast<double>(one_hot ? 0 : rules.min_group_samples);
-
-  // Tries the first 1, 2, ..., most categories of an order.
-  const auto try_prefixes = [&](int32_t most) {
-    left.assign(args.outputs, Pair{0, 0});
-    int64_t left_rows = 0;
-    double group = 0, rest = static_cast<double>(args.count);
-    int32_t taken = 0;
-    for (int32_t n = 1; n <= most; ++n) {
-      const int32_t last = order[n - 1].second;
-      for (int32_t o = 0; o < args.outputs; ++o) left[o] += column.sums[last + o * column.stride];
-      if (column.rows) left_rows += column.rows[last];
-      group += rows[last];
-      rest -= rows[last];
-      if (group < least || rest < least) continue;
-      group = 0;
-      const double gain = partitions.gain(left, left_rows);
-      if (gain > highest) {
-        highest = gain;
-        taken = n;
+  void run() {
+    estimate_rows();
+    if (one_hot_) {
+      for (int32_t i = 0; i < column_.count; ++i) {
+        work_.order.assign(1, {0.0, i});
+        try_prefixes(1);
       }
+      return;
     }
-    if (taken == 0) return;
-    chosen.clear();
-    for (int32_t n = 0; n < taken; ++n) chosen.push_back(order[n].second);
-  };
-  if (one_hot) {
-    for (int32_t i = 0; i < column.count; ++i) {
-      order.assign(1, {0.0, i});
-      try_prefixes(1);
-    }
-  } else {
-    common.clear();
-    for (int32_t i = 0; i < column.count; ++i) {
-      if (rows[i] >= static_cast<double>(rules.min_category_samples)) common.push_back(i);
-    }
-    const int32_t most =
-        std::min({rules.max_cat_threshold, column.count - 1, static_cast<int32_t>(common.size())});
-    for (int32_t o = 0; o < args.outputs; ++o) {
-      rank(common, column, partitions, o, rules.category_smooth, order);
+    find_common();
+    auto& order = work_.order;
+    const int32_t most = std::min(
+        {rules_.max_cat_threshold, column_.count - 1, static_cast<int32_t>(work_.common.size())});
+    for (int32_t o = 0; o < args_.outputs; ++o) {
+      rank(o);
       std::partial_sort(order.begin(), order.begin() + most, order.end());
       try_prefixes(most);
       std::partial_sort(order.begin(), order.begin() + most, order.end(), std::greater<>());
       try_prefixes(most);
     }
   }
-  if (highest == -kInfinity || highest < best.gain ||
-      (highest == best.gain && column.feature >= best.feature)) {
-    return;
+
+  bool betters(const Split& best) const {
+    return highest_ > best.gain ||
+           (highest_ == best.gain && highest_ > -kInfinity && column_.feature < best.feature);
   }
 
-  const bool missing_chosen = std::any_of(
-      chosen.begin(), chosen.end(), [&](int32_t i) { return column.codes[i] == column.bins; });
-  std::vector<bool> goes_left(column.count, missing_chosen);
-  for (const int32_t i : chosen) goes_left[i] = !missing_chosen;
-  best.gain = highest;
-  best.feature = column.feature;
-  best.bin = 0;
-  best.missing_left = false;
-  best.saw_missing = true;  // they go right, whether there are any or not
-  best.categories.assign(column.bins / 32 + 1, 0);
-  best.left.assign(args.outputs, Pair{0, 0});
-  for (int32_t i = 0; i < column.count; ++i) {
-    if (!goes_left[i]) continue;
-    best.categories[column.codes[i] / 32] |= 1u << column.codes[i] % 32;
-    for (int32_t o = 0; o < args.outputs; ++o) {
-      best.left[o] += column.sums[i + o * column.stride];
+  void write(Split& best) const {
+    const bool missing_chosen =
+        std::any_of(work_.chosen.begin(), work_.chosen.end(),
+                    [&](int32_t i) { return column_.codes[i] == column_.bins; });
+    std::vector<bool> goes_left(column_.count, missing_chosen);
+    for (const int32_t i : work_.chosen) goes_left[i] = !missing_chosen;
+    best.gain = highest_;
+    best.feature = column_.feature;
+    best.bin = 0;
+    best.missing_left = false;
+    best.saw_missing = true;  // they go right, whether there are any or not
+    best.categories.assign(column_.bins / 32 + 1, 0);
+    best.left.assign(args_.outputs, Pair{0, 0});
+    for (int32_t i = 0; i < column_.count; ++i) {
+      if (!goes_left[i]) continue;
+      best.categories[column_.codes[i] / 32] |= 1u << column_.codes[i] % 32;
+      for (int32_t o = 0; o < args_.outputs; ++o) best.left[o] += sum(i, o);
     }
   }
+
+ private:
+  Pair sum(int32_t category, int32_t output) const {
+    return column_.sums[category + output * column_.stride];
+  }
+
+  // How many rows each category has, told from its share of the hessians: histograms hold no
+  // counts.
+  void estimate_rows() {
+    const int32_t count = column_.count;
+    work_.rows.assign(count, 0.0);
+    double* const rows = work_.rows.data();
+    double total = 0;
+    for (int32_t o = 0; o < args_.outputs; ++o) {
+      total += static_cast<double>(args_.totals[o][1]);
+      for (int32_t i = 0; i < count; ++i) rows[i] += static_cast<double>(sum(i, o)[1]);
+    }
+    const auto all = static_cast<double>(args_.count);
+    for (int32_t i = 0; i < count; ++i) {
+      rows[i] = total > 0 ? std::floor(rows[i] / total * all + 0.5) : 0.0;
+    }
+  }
+
+  void find_common() {
+    const auto least = static_cast<double>(rules_.min_category_samples);
+    work_.common.resize(column_.count);
+    int32_t count = 0;
+    for (int32_t i = 0; i < column_.count; ++i) {
+      work_.common[count] = i;
+      count += work_.rows[i] >= least ? 1 : 0;
+    }
+    work_.common.resize(count);
+  }
+
+  void rank(int32_t output) {
+    const auto count = static_cast<int32_t>(work_.common.size());
+    work_.order.resize(count);
+    for (int32_t n = 0; n < count; ++n) {
+      const int32_t i = work_.common[n];
+      const auto [g, h] = partitions_.real(sum(i, output));
+      const double smoothed = h + rules_.category_smooth;
+      work_.order[n] = {smoothed > 0 ? g / smoothed : 0.0, i};
+    }
+  }
+
+  // Tries the first 1, 2, ..., most categories of the order.
+  void try_prefixes(int32_t most) {
+    const auto least = static_cast<double>(one_hot_ ? 0 : rules_.min_group_samples);
+    work_.left.assign(args_.outputs, Pair{0, 0});
+    int64_t left_rows = 0;
+    double group = 0, rest = static_cast<double>(args_.count);
+    int32_t taken = 0;
+    for (int32_t n = 1; n <= most; ++n) {
+      const int32_t last = work_.order[n - 1].second;
+      for (int32_t o = 0; o < args_.outputs; ++o) work_.left[o] += sum(last, o);
+      if (column_.rows) left_rows += column_.rows[last];
+      group += work_.rows[last];
+      rest -= work_.rows[last];
+      if (group < least || rest < least) continue;
+      group = 0;
+      const double gain = partitions_.gain(work_.left, left_rows);
+      if (gain > highest_) {
+        highest_ = gain;
+        taken = n;
+      }
+    }
+    if (taken == 0) return;
+    work_.chosen.clear();
+    for (int32_t n = 0; n < taken; ++n) work_.chosen.push_back(work_.order[n].second);
+  }
+
+  const CategoryColumn& column_;
+  const ScanArgs& args_;
+  const SplitRules& rules_;
+  const bool one_hot_;
+  const Partitions partitions_;
+  Workspace& work_;
+  double highest_ = -kInfinity;
+};
+
+}  // namespace
+
+void best_category_split(const CategoryColumn& column, const ScanArgs& args, Split& best) {
+  if (column.count < 2) return;
+  Search search(column, args);
+  search.run();
+  if (search.betters(best)) search.write(best);
 }
 
-}  // namespace pyllm::trees
+}  // namespace pyllm::PYLLM_ISA

@@ -18,11 +18,14 @@ struct CategoryColumn {
   const int64_t* rows = nullptr;  // of these codes; null: not counted
 };
 
-// Betters `best` if a partition of the categories does.
-void best_category_split(const CategoryColumn& column, const ScanArgs& args, Split& best);
-
 inline bool holds(const std::vector<uint32_t>& bits, int32_t code) {
   return static_cast<size_t>(code / 32) < bits.size() && (bits[code / 32] >> code % 32 & 1) != 0;
 }
 
 }  // namespace pyllm::trees
+
+namespace pyllm::PYLLM_ISA {
+// Betters `best` if a partition of the categories does.
+void best_category_split(const trees::CategoryColumn& column, const trees::ScanArgs& args,
+                         trees::Split& best);
+}  // namespace pyllm::PYLLM_ISA
