@@ -316,6 +316,24 @@ TEST(trees_of_every_growth_are_the_same_on_any_threads) {
   }
 }
 
+// Slices of very unequal work, more of them than threads.
+TEST(trees_of_many_categories_are_the_same_on_any_threads) {
+  for (const int64_t n : {130, 9001}) {
+    Codes codes(n, 5, true);
+    for (const size_t f : {1, 2, 4, 6}) codes.bins.features[f].categorical = true;
+    GrowOptions options;
+    options.objective.l2 = 1;
+    options.max_leaves = 31;
+    options.min_category_samples = 2;
+    options.min_group_samples = 10;
+    for (const int32_t threshold : {1, 16, 1000}) {
+      options.max_cat_threshold = threshold;
+      check_grown(options, codes, 1, false, 1);
+      check_grown(options, codes, 2, true, 3);
+    }
+  }
+}
+
 TEST(trees_grown_to_the_end) {
   GrowOptions options;
   options.objective.l2 = 1;
