@@ -48,24 +48,28 @@ constexpr std::array<Line, kDecades> lines(bool of_bins) {
 }
 inline constexpr auto kBin = lines(true);
 
-// The lines of `middle` by the low bits of a float's biased exponent; 0 below the first bin.
+// The lines of `middle` by the low bits of a float's biased exponent. Where no decade lies there is
+// one more, for what is no bin: the byte of 0 and that of 1.
 struct MiddleTable {
-  float slope[8]{}, offset[8]{};
+  float slope[8], offset[8];
 };
-inline constexpr MiddleTable kMiddle = [] {
-  MiddleTable table;
+constexpr MiddleTable middles(Line others) {
+  MiddleTable table{};
   for (int i = 0; i < kDecades; ++i) {
     table.slope[(127 + i) % 8] = lines(false)[i].slope;
     table.offset[(127 + i) % 8] = lines(false)[i].offset;
   }
+  table.slope[126 % 8] = others.slope;
+  table.offset[126 % 8] = others.offset;
   return table;
-}();
+}
+inline constexpr MiddleTable kSigned = middles({-1 / 128.0f, 1 / 256.0f});  // 1/2: 0, 128.5: -1
+inline constexpr MiddleTable kUnsigned = middles({4, -2});                  // 1/2: 0, 3/4: 1
 
-// Of c + 1/2, c a bin; what is below the first bin gives 0.
-inline Vec<float> middle(Vec<float> c) {
-  c = max(c, Vec<float>(0.5f));
+// Of c + 1/2, c a bin.
+inline Vec<float> middle(const MiddleTable& table, Vec<float> c) {
   const auto decade = to_bits(c) >> 23;
-  return c * lookup(kMiddle.slope, decade) + lookup(kMiddle.offset, decade);
+  return c * lookup(table.slope, decade) + lookup(table.offset, decade);
 }
 inline Vec<float> bin(Vec<float> x) {
   Vec<float> result = x * kBin[0].slope + kBin[0].offset;
@@ -73,36 +77,35 @@ inline Vec<float> bin(Vec<float> x) {
   return result;
 }
 
+// a, or -a where `by` has the sign bit.
+inline Vec<float> flip_sign(Vec<float> a, Vec<float> by) {
+  return from_bits((to_bits(by) & std::numeric_limits<int32_t>::min()) ^ to_bits(a));
+}
+
 // Where a magnitude x <= 1 is nearer to 1 than to the middle of the last of `bins`.
 constexpr float nearly_one(int bins) {
   return float(1 - 0.9 / bins / 4);
 }
 
-}  // namespace blockwise
-
-// kBlock bytes to floats and back.
-inline void decode_block(const uint8_t* bytes, float scale, bool is_signed, float* x) {
+template <bool is_signed>
+void decode(const uint8_t* bytes, float scale, float* x) {
   using V = Vec<float>;
-  const V one = 1, half = 0.5f;
   for (int64_t i = 0; i < kBlock; i += V::lanes) {
     V value;
-    if (is_signed) {
+    if constexpr (is_signed) {
       const V c = load(reinterpret_cast<const int8_t*>(bytes + i));
-      const V magnitude = blockwise::middle(abs(c) + half);
-      value = select(c < V(0), -magnitude, magnitude);
-      value = select(c == V(-128), one, value);
+      value = flip_sign(middle(kSigned, abs(c) + V(0.5f)), c);
     } else {
-      const V c = load(bytes + i);
-      value = select(c == one, one, blockwise::middle((c + half) * half));
+      value = middle(kUnsigned, max(load(bytes + i) * V(0.5f) + V(0.25f), V(0.5f)));
     }
     store(x + i, value * V(scale));
   }
 }
 
-// Returns the scale.
-inline float encode_block(const float* x, bool is_signed, uint8_t* bytes) {
+template <bool is_signed>
+float scale_of(const float* x) {
   using V = Vec<float>;
-  const V zero = 0, one = 1;
+  const V zero = 0;
   constexpr int kChains = 4;  // so that latency does not bound the search
   V highs[kChains]{zero, zero, zero, zero}, lows[kChains]{zero, zero, zero, zero};
   V poisons[kChains]{zero, zero, zero, zero};  // NaN once an element is not finite
@@ -110,7 +113,8 @@ inline float encode_block(const float* x, bool is_signed, uint8_t* bytes) {
 #pragma GCC unroll 4
     for (int c = 0; c < kChains; ++c) {
       const V value = load(x + i + c * V::lanes);
-      highs[c] = max(value, highs[c]), lows[c] = min(value, lows[c]);
+      highs[c] = max(value, highs[c]);
+      if (is_signed) lows[c] = min(value, lows[c]);
       poisons[c] += value * zero;
     }
   }
@@ -118,27 +122,56 @@ inline float encode_block(const float* x, bool is_signed, uint8_t* bytes) {
   const V low = min(min(lows[0], lows[1]), min(lows[2], lows[3]));
   const V poison = (poisons[0] + poisons[1]) + (poisons[2] + poisons[3]);
   const float magnitude = max_of(max(high, -low) + poison);
-  if (!(magnitude >= std::numeric_limits<float>::min())) {  // the reciprocal might overflow
-    std::memset(bytes, 0, kBlock);
-    return std::isnan(magnitude) ? magnitude : 0;
-  }
-  const float scale = is_signed && max_of(high) < magnitude ? -magnitude : magnitude;
-  const V inverse = 1 / scale;
+  if (std::isnan(magnitude)) return magnitude;
+  if (magnitude < std::numeric_limits<float>::min()) return 0;
+  return is_signed && max_of(high) < magnitude ? -magnitude : magnitude;
+}
+
+template <bool is_signed>
+void encode(const float* x, float scale, uint8_t* bytes) {
+  using V = Vec<float>;
+  const V zero = 0, inverse = 1 / scale;
   for (int64_t i = 0; i < kBlock; i += V::lanes) {
     const V value = load(x + i) * inverse;
-    if (is_signed) {
-      const V bin = min(blockwise::bin(abs(value)), V(127));
-      const V c = select(value < zero, -bin, bin);
-      const V exact = blockwise::nearly_one(64);
-      store(reinterpret_cast<int8_t*>(bytes + i), select(value > exact, V(-128), c));
+    if constexpr (is_signed) {
+      const V c = flip_sign(min(bin(abs(value)), V(127)), value);
+      store(reinterpret_cast<int8_t*>(bytes + i), select(value > V(nearly_one(64)), V(-128), c));
     } else {
-      V c = min(blockwise::bin(value) * V(2), V(255));
-      c = select(value > zero, max(c, V(2)), zero);
-      const V exact = blockwise::nearly_one(128);
-      store(bytes + i, select(value > exact, one, c));
+      const V c = select(value > zero, max(bin(value) * V(2), V(2)), zero);
+      store(bytes + i, select(value > V(nearly_one(128)), V(1), c));
     }
   }
-  return scale;
+}
+
+}  // namespace blockwise
+
+// The scale of kBlock floats: 0 where its reciprocal might overflow, NaN where one is not finite.
+inline float block_scale(const float* x, bool is_signed) {
+  return is_signed ? blockwise::scale_of<true>(x) : blockwise::scale_of<false>(x);
+}
+
+// kBlock floats to the first `count` of as many bytes, and back; bytes that are not there read as 0.
+inline void encode_block(const float* x, float scale, bool is_signed, uint8_t* bytes,
+                         int64_t count) {
+  if (std::isnan(scale) || scale == 0) {
+    std::memset(bytes, 0, static_cast<size_t>(count));
+    return;
+  }
+  uint8_t whole[kBlock];
+  uint8_t* target = count == kBlock ? bytes : whole;
+  is_signed ? blockwise::encode<true>(x, scale, target)
+            : blockwise::encode<false>(x, scale, target);
+  if (target == whole) std::memcpy(bytes, whole, static_cast<size_t>(count));
+}
+inline void decode_block(const uint8_t* bytes, int64_t count, float scale, bool is_signed,
+                         float* x) {
+  uint8_t whole[kBlock];
+  if (count < kBlock) {
+    std::memset(whole, 0, sizeof whole);
+    std::memcpy(whole, bytes, static_cast<size_t>(count));
+    bytes = whole;
+  }
+  is_signed ? blockwise::decode<true>(bytes, scale, x) : blockwise::decode<false>(bytes, scale, x);
 }
 
 }  // namespace pyllm::PYLLM_ISA

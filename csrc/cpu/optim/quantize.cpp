@@ -17,11 +17,11 @@ void quantize_blockwise(const Array& x, bool is_signed, const Array& codes, cons
   parallel_for(blocks_of(n), kGrain, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t start = block * kBlock, count = std::min(kBlock, n - start);
-      float values[kBlock] = {};
-      uint8_t bytes[kBlock];
-      std::copy_n(x.as<float>() + start, count, values);
-      scale.as<float>()[block] = encode_block(values, is_signed, bytes);
-      std::copy_n(bytes, count, codes.as<uint8_t>() + start);
+      const float* values = x.as<float>() + start;
+      float whole[kBlock] = {};
+      if (count < kBlock) values = std::copy_n(values, count, whole) - count;
+      scale.as<float>()[block] = block_scale(values, is_signed);
+      encode_block(values, scale.as<float>()[block], is_signed, codes.as<uint8_t>() + start, count);
     }
   });
 }
@@ -31,11 +31,11 @@ void dequantize_blockwise(const Array& codes, const Array& scale, bool is_signed
   parallel_for(blocks_of(n), kGrain, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t start = block * kBlock, count = std::min(kBlock, n - start);
-      float values[kBlock];
-      uint8_t bytes[kBlock] = {};
-      std::copy_n(codes.as<uint8_t>() + start, count, bytes);
-      decode_block(bytes, scale.as<float>()[block], is_signed, values);
-      std::copy_n(values, count, x.as<float>() + start);
+      float* values = x.as<float>() + start;
+      float whole[kBlock];
+      decode_block(codes.as<uint8_t>() + start, count, scale.as<float>()[block], is_signed,
+                   count < kBlock ? whole : values);
+      if (count < kBlock) std::copy_n(whole, count, values);
     }
   });
 }

@@ -31,13 +31,15 @@ void update_range(const Parameters& a, const Rule& rule, int64_t start, int64_t 
   C* master = a.master ? a.master->as<C>() : nullptr;
   const G* grads = a.grad.as<G>();
   const V scale = C(a.grad_scale);
-  for (int64_t i = start; i < end; i += V::lanes) {
-    const int count = lanes_left<C>(end - i);
+  const auto step = [&](int64_t i, int count) {
     V p = master ? load(master + i, count) : load(params + i, count);
     p = rule(p, load(grads + i, count) * scale, i - origin, count);
     if (master) store(master + i, p, count);
     store(params + i, p, count);
-  }
+  };
+  int64_t i = start;
+  for (; i + V::lanes <= end; i += V::lanes) step(i, V::lanes);
+  if (i < end) step(i, static_cast<int>(end - i));
 }
 
 template <class P, class G, class Rule>
@@ -68,17 +70,20 @@ void update_blocks(const Args& a) {
     const Rule<float> rule(wide);
     for (int64_t block = first; block < last; ++block) {
       const int64_t start = block * kBlock, count = std::min(kBlock, n - start);
-      uint8_t bytes[kBlock] = {};  // the last block may be shorter
       for (int s = 0; s < states; ++s) {
         const State& state = quantized[s];
-        std::copy_n(state.as<uint8_t>() + start, count, bytes);
-        decode_block(bytes, state.scale.as<float>()[block], state.is_signed, values[s]);
+        decode_block(state.as<uint8_t>() + start, count, state.scale.as<float>()[block],
+                     state.is_signed, values[s]);
       }
       update_range<P, G>(a, rule, start, start + count, start);
+      float scales[kMaxStates];
+      for (int s = 0; s < states; ++s) {
+        scales[s] = block_scale(values[s], quantized[s].is_signed);
+      }
       for (int s = 0; s < states; ++s) {
         const State& state = quantized[s];
-        state.scale.as<float>()[block] = encode_block(values[s], state.is_signed, bytes);
-        std::copy_n(bytes, count, state.as<uint8_t>() + start);
+        state.scale.as<float>()[block] = scales[s];
+        encode_block(values[s], scales[s], state.is_signed, state.as<uint8_t>() + start, count);
       }
     }
   });
