@@ -127,19 +127,17 @@ float scale_of(const float* x) {
   return is_signed && max_of(high) < magnitude ? -magnitude : magnitude;
 }
 
+// One vector of floats to bytes.
 template <bool is_signed>
-void encode(const float* x, float scale, uint8_t* bytes) {
+void encode(const float* x, Vec<float> inverse, uint8_t* bytes) {
   using V = Vec<float>;
-  const V zero = 0, inverse = 1 / scale;
-  for (int64_t i = 0; i < kBlock; i += V::lanes) {
-    const V value = load(x + i) * inverse;
-    if constexpr (is_signed) {
-      const V c = flip_sign(min(bin(abs(value)), V(127)), value);
-      store(reinterpret_cast<int8_t*>(bytes + i), select(value > V(nearly_one(64)), V(-128), c));
-    } else {
-      const V c = select(value > zero, max(bin(value) * V(2), V(2)), zero);
-      store(bytes + i, select(value > V(nearly_one(128)), V(1), c));
-    }
+  const V value = load(x) * inverse;
+  if constexpr (is_signed) {
+    const V c = flip_sign(min(bin(abs(value)), V(127)), value);
+    store(reinterpret_cast<int8_t*>(bytes), select(value > V(nearly_one(64)), V(-128), c));
+  } else {
+    const V zero = 0, c = select(value > zero, max(bin(value) * V(2), V(2)), zero);
+    store(bytes, select(value > V(nearly_one(128)), V(1), c));
   }
 }
 
@@ -150,18 +148,42 @@ inline float block_scale(const float* x, bool is_signed) {
   return is_signed ? blockwise::scale_of<true>(x) : blockwise::scale_of<false>(x);
 }
 
-// kBlock floats to the first `count` of as many bytes, and back; bytes that are not there read as 0.
+// kBlock floats to bytes a vector at a time, so that a loop which waits for divisions can encode
+// meanwhile.
+class BlockEncoder {
+ public:
+  BlockEncoder() = default;  // has nothing to do
+  BlockEncoder(const float* x, float scale, bool is_signed, uint8_t* bytes)
+      : x_(x), inverse_(1 / scale), is_signed_(is_signed), bytes_(bytes) {
+    if (std::isfinite(inverse_)) return;
+    std::memset(bytes, 0, kBlock);
+    bytes_ = nullptr;
+  }
+
+  void vector(int64_t i) const {
+    if (!bytes_) return;
+    is_signed_ ? blockwise::encode<true>(x_ + i, inverse_, bytes_ + i)
+               : blockwise::encode<false>(x_ + i, inverse_, bytes_ + i);
+  }
+  void all() const {
+    for (int64_t i = 0; i < kBlock; i += Vec<float>::lanes) vector(i);
+  }
+
+ private:
+  const float* x_ = nullptr;
+  float inverse_ = 0;
+  bool is_signed_ = false;
+  uint8_t* bytes_ = nullptr;
+};
+
+// kBlock floats to the first `count` of as many bytes, and back; bytes that are not there read as
+// 0.
 inline void encode_block(const float* x, float scale, bool is_signed, uint8_t* bytes,
                          int64_t count) {
-  if (std::isnan(scale) || scale == 0) {
-    std::memset(bytes, 0, static_cast<size_t>(count));
-    return;
-  }
+  if (count == kBlock) return BlockEncoder(x, scale, is_signed, bytes).all();
   uint8_t whole[kBlock];
-  uint8_t* target = count == kBlock ? bytes : whole;
-  is_signed ? blockwise::encode<true>(x, scale, target)
-            : blockwise::encode<false>(x, scale, target);
-  if (target == whole) std::memcpy(bytes, whole, static_cast<size_t>(count));
+  BlockEncoder(x, scale, is_signed, whole).all();
+  std::memcpy(bytes, whole, static_cast<size_t>(count));
 }
 inline void decode_block(const uint8_t* bytes, int64_t count, float scale, bool is_signed,
                          float* x) {
