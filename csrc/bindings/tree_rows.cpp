@@ -2,11 +2,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "bindings/families.h"
 #include "bindings/tree_lists.h"
 #include "bindings/tree_sample.h"
+#include "core/transient.h"
 #include "cpu/trees/csr_codes.h"
 
 namespace pyllm::bind {
@@ -89,9 +89,9 @@ class EntryLists : public FeatureLists {
     const Listed listed{pick(features)};
     int64_t total = 0;
     for (const int32_t f : features) total += counts_.of(f);
-    const auto rows = std::make_unique_for_overwrite<int32_t[]>(total);
+    const Transient<int32_t> rows(total);
     ListEntriesArgs args{matrix_, &lists_, &counts_, std::vector<int32_t*>(lists_.size())};
-    int32_t* place = rows.get();
+    int32_t* place = rows.data();
     for (const int32_t f : features) {
       args.rows[f] = place;
       lists_[f].shared = place;

@@ -10,6 +10,8 @@
 #include <new>
 #include <unordered_map>
 
+#include "core/transient.h"
+
 namespace pyllm {
 namespace {
 
@@ -22,6 +24,39 @@ size_t rounded(size_t bytes) {
   size_t step = kAlignment;
   while (step * 16 < bytes) step *= 2;
   return std::max((bytes + step - 1) / step * step, kAlignment);
+}
+
+// 64 KiB covers every page size in use (4, 16 and 64 KiB).
+size_t page_rounded(size_t bytes) {
+  return (bytes + 65535) / 65536 * 65536;
+}
+
+void* from_system(size_t bytes) {
+  if (bytes < kHugePage) return std::aligned_alloc(kAlignment, bytes);
+  // Map one huge page more than needed and cut the ends off to get the alignment.
+  const size_t length = page_rounded(bytes);
+  void* mapped =
+      mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  auto start = reinterpret_cast<uintptr_t>(mapped);
+  const uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
+  if (aligned > start) munmap(mapped, aligned - start);
+  const uintptr_t end = start + length + kHugePage;
+  if (end > aligned + length) {
+    munmap(reinterpret_cast<void*>(aligned + length), end - aligned - length);
+  }
+#if defined(MADV_HUGEPAGE)
+  madvise(reinterpret_cast<void*>(aligned), length, MADV_HUGEPAGE);
+#endif
+  return reinterpret_cast<void*>(aligned);
+}
+
+void to_system(void* block, size_t bytes) noexcept {
+  if (bytes < kHugePage) {
+    std::free(block);
+  } else {
+    munmap(block, page_rounded(bytes));
+  }
 }
 
 class Cache {
@@ -86,37 +121,8 @@ class Cache {
     stats_.peak_in_use = std::max(stats_.peak_in_use, stats_.in_use);
   }
 
-  static void* from_system(size_t bytes) {
-    if (bytes < kHugePage) return std::aligned_alloc(kAlignment, bytes);
-    // Map one huge page more than needed and cut the ends off to get the alignment.
-    const size_t length = page_rounded(bytes);
-    void* mapped = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    auto start = reinterpret_cast<uintptr_t>(mapped);
-    const uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
-    if (aligned > start) munmap(mapped, aligned - start);
-    const uintptr_t end = start + length + kHugePage;
-    if (end > aligned + length) {
-      munmap(reinterpret_cast<void*>(aligned + length), end - aligned - length);
-    }
-#if defined(MADV_HUGEPAGE)
-    madvise(reinterpret_cast<void*>(aligned), length, MADV_HUGEPAGE);
-#endif
-    return reinterpret_cast<void*>(aligned);
-  }
-
-  // 64 KiB covers every page size in use (4, 16 and 64 KiB).
-  static size_t page_rounded(size_t bytes) { return (bytes + 65535) / 65536 * 65536; }
-
   void release_all() {
-    for (const auto& [bytes, block] : free_) {
-      if (bytes < kHugePage) {
-        std::free(block);
-      } else {
-        munmap(block, page_rounded(bytes));
-      }
-    }
+    for (const auto& [bytes, block] : free_) to_system(block, bytes);
     free_.clear();
     stats_.cached = 0;
   }
@@ -143,6 +149,17 @@ void* allocate(size_t bytes) {
 }
 void deallocate(void* block) noexcept {
   cache().give(block);
+}
+void* allocate_once(size_t bytes) {
+  void* block = from_system(rounded(bytes));
+  if (block) return block;
+  empty_cache();
+  block = from_system(rounded(bytes));
+  if (!block) throw std::bad_alloc();
+  return block;
+}
+void deallocate_once(void* block, size_t bytes) noexcept {
+  to_system(block, rounded(bytes));
 }
 MemoryStats memory_stats() {
   return cache().stats();

@@ -2,11 +2,11 @@
 #include "cpu/trees/column_cuts.h"
 
 #include <algorithm>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
 #include "core/parallel.h"
+#include "core/transient.h"
 #include "cpu/trees/binning.h"
 
 namespace pyllm::trees {
@@ -27,36 +27,25 @@ std::vector<double> cuts_of(std::vector<Weighted>& values, double absent, int32_
   return quantile_cuts(value.data(), weights.data(), static_cast<int64_t>(value.size()), max_bin);
 }
 
-// Each value weighs 1. Few pairs are left once equal values are counted.
+// Each value weighs 1; NaN is left out. Few pairs are left once equal values are counted.
 template <class T>
-std::vector<double> cuts_of(std::vector<T>& values, int64_t absent, int32_t max_bin) {
-  if (!std::is_sorted(values.begin(), values.end())) std::sort(values.begin(), values.end());
+std::vector<double> cuts_of(T* begin, T* end, int64_t absent, int32_t max_bin) {
+  end = std::remove_if(begin, end, [](T value) { return value != value; });
+  if (!std::is_sorted(begin, end)) std::sort(begin, end);
   std::vector<Weighted> counted;
-  for (const T value : values) {
-    if (counted.empty() || value != counted.back().first) counted.emplace_back(value, 0.0);
-    counted.back().second += 1;
+  while (begin < end) {
+    const T* next = std::find_if(begin, end, [&](T value) { return value != *begin; });
+    counted.emplace_back(*begin, static_cast<double>(next - begin));
+    begin += next - begin;
   }
   return cuts_of(counted, static_cast<double>(absent), max_bin);
 }
 
-// Of entries [begin, end); row_of is asked for those of samples with weights or times.
 template <class T, class RowOf>
-std::vector<double> cuts_of(const T* data, int64_t begin, int64_t end, RowOf&& row_of,
-                            const RowSample& sample, int32_t max_bin) {
-  int64_t stored = 0;
-  if (!sample.weight) {
-    std::vector<T> values;
-    values.reserve(end - begin);
-    for (int64_t i = begin; i < end; ++i) {
-      const int times = sample.times ? sample.times[row_of(i)] : 1;
-      stored += times;
-      for (int t = 0; t < times; ++t) {
-        if (data[i] == data[i]) values.push_back(data[i]);
-      }
-    }
-    return cuts_of(values, sample.rows - stored, max_bin);
-  }
+std::vector<double> weighted_cuts(const T* data, int64_t begin, int64_t end, RowOf&& row_of,
+                                  const RowSample& sample, int32_t max_bin) {
   std::vector<Weighted> values;
+  int64_t stored = 0;
   double weight = 0;
   for (int64_t i = begin; i < end; ++i) {
     const double own = sample.weight[row_of(i)];
@@ -70,12 +59,25 @@ std::vector<double> cuts_of(const T* data, int64_t begin, int64_t end, RowOf&& r
   return cuts_of(values, stored < sample.rows ? sample.total - weight : 0.0, max_bin);
 }
 
+template <class T, class Index>
+std::vector<double> unweighted_cuts(const T* data, int64_t begin, int64_t end, const Index* rows,
+                                    const RowSample& sample, int32_t max_bin) {
+  std::vector<T> values;
+  values.reserve(end - begin);
+  for (int64_t i = begin; i < end; ++i) {
+    const int times = sample.times ? sample.times[rows[i]] : 1;
+    for (int t = 0; t < times; ++t) values.push_back(data[i]);
+  }
+  const auto stored = static_cast<int64_t>(values.size());
+  return cuts_of(values.data(), values.data() + stored, sample.rows - stored, max_bin);
+}
+
 // Entries of the drawn rows by feature, a row drawn twice in two places.
 template <class T>
 struct Drawn {
   std::vector<int64_t> offset;  // of a feature's first entry
-  std::unique_ptr<T[]> data;
-  std::unique_ptr<int32_t[]> rows;  // null where rows do not weigh
+  Transient<T> data;
+  Transient<int32_t> rows;  // none where rows do not weigh
 };
 
 template <class T, class Index>
@@ -104,14 +106,14 @@ Drawn<T> draw(const CsrMatrix& matrix, const RowSample& sample) {
     for (auto& range : next) place += std::exchange(range[f], place);
     drawn.offset.push_back(place);
   }
-  drawn.data = std::make_unique_for_overwrite<T[]>(drawn.offset.back());
-  if (sample.weight) drawn.rows = std::make_unique_for_overwrite<int32_t[]>(drawn.offset.back());
+  drawn.data = Transient<T>(drawn.offset.back());
+  if (sample.weight) drawn.rows = Transient<int32_t>(drawn.offset.back());
   parallel_tasks(ranges, [&](int64_t r) {
     for_each(r, [&](int64_t row, int64_t i, int times) {
       for (int t = 0; t < times; ++t) {
         const int64_t place = next[r][indices[i]]++;
         drawn.data[place] = matrix.data.as<T>()[i];
-        if (drawn.rows) drawn.rows[place] = static_cast<int32_t>(row);
+        if (sample.weight) drawn.rows[place] = static_cast<int32_t>(row);
       }
     });
   });
@@ -128,7 +130,9 @@ std::vector<std::vector<double>> column_cuts(const CscMatrix& matrix, const RowS
     const auto* rows = matrix.indices.as<std::remove_pointer_t<decltype(index)>>();
     parallel_tasks(static_cast<int64_t>(columns.size()), [&](int64_t i) {
       const int64_t begin = matrix.offset[columns[i]], end = matrix.offset[columns[i] + 1];
-      cuts[i] = cuts_of(data, begin, end, [&](int64_t at) { return rows[at]; }, sample, max_bin);
+      const auto row_of = [&](int64_t at) { return rows[at]; };
+      cuts[i] = sample.weight ? weighted_cuts(data, begin, end, row_of, sample, max_bin)
+                              : unweighted_cuts(data, begin, end, rows, sample, max_bin);
     });
   });
   return cuts;
@@ -144,9 +148,12 @@ std::vector<std::vector<double>> csr_cuts(const CsrMatrix& matrix, const RowSamp
     RowSample once = sample;
     once.times = nullptr;
     parallel_tasks(matrix.features, [&](int64_t f) {
+      T* data = drawn.data.data();
+      const int64_t begin = drawn.offset[f], end = drawn.offset[f + 1];
       const auto row_of = [&](int64_t at) { return drawn.rows[at]; };
-      cuts[f] =
-          cuts_of(drawn.data.get(), drawn.offset[f], drawn.offset[f + 1], row_of, once, max_bin);
+      cuts[f] = sample.weight
+                    ? weighted_cuts(data, begin, end, row_of, once, max_bin)
+                    : cuts_of(data + begin, data + end, sample.rows - (end - begin), max_bin);
     });
   });
   return cuts;

@@ -100,13 +100,16 @@ void list_entries(const ListEntriesArgs& args) {
 }
 
 // Where the code of a feature goes, and how it is said there.
+template <class T>
 struct Place {
+  UsualRange<T> usual{};
   bool wide = false;
   int32_t column = -1;  // none
-  int32_t usual = -1;   // in a bundle: the code that leaves a gap; else none does
+  int32_t gap = -1;     // in a bundle: the code that is not stored; else none is
   int32_t first = 0;
+  int32_t only = -1;  // what is stored for all numbers that are not usual, if that is one code
 
-  int32_t stored(int32_t code) const { return first + code - (usual >= 0 && code > usual); }
+  int32_t stored(int32_t code) const { return first + code - (gap >= 0 && code > gap); }
 };
 
 // The columns of one width, while a block of rows is stored.
@@ -151,11 +154,13 @@ void store_entries(const StoreEntriesArgs& args) {
   const std::vector<SparseCodes>& features = *args.features;
   const auto searches = searches_of<T>(features);
   const auto usual = usual_of(features, searches);
-  std::vector<Place> places(features.size());
+  std::vector<Place<T>> places(features.size());
   for (const SparseColumn& c : args.columns.columns) {
     for (const ColumnMember& m : c.members) {
+      const int64_t f = m.codes - features.data();
       const int32_t gap = m.bundled ? m.codes->usual : -1;
-      places[m.codes - features.data()] = {c.wide, c.column, gap, m.first};
+      places[f] = {usual[f], c.wide, c.column, gap, m.first};
+      if (m.codes->cuts.size() == 1) places[f].only = places[f].stored(1 - m.codes->usual);
     }
   }
   const Store<uint8_t> narrow(args.columns, args.columns.narrow, false);
@@ -166,9 +171,10 @@ void store_entries(const StoreEntriesArgs& args) {
     narrow.open(begin, end);
     wide.open(begin, end);
     for_each_entry<T, Index>(args.matrix, begin, end, [&](int64_t row, int32_t f, T x) {
-      const Place& place = places[f];
-      if (usual[f].has(x) || place.column < 0) return;
-      const int32_t code = place.stored(searches[f].find(x));
+      const Place<T>& place = places[f];
+      if (place.usual.has(x) || place.column < 0) return;
+      const bool only = place.only >= 0 && x == x;
+      const int32_t code = only ? place.only : place.stored(searches[f].find(x));
       place.wide ? wide.set(row, place.column, code) : narrow.set(row, place.column, code);
     });
   });
