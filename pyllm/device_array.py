@@ -25,6 +25,8 @@ from pyllm.device_index import Place, gather, place_of, put, put_sums, strided
 _UNARY = ("negative", "absolute", "sign", "sqrt", "exp", "log", "sin", "cos", "tanh")
 _BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
 _COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+# Of booleans: what compares equal to the first one and the negated second one (xor: itself).
+_LOGIC = {"and": "greater", "or": "greater_equal", "xor": "not_equal"}
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 _COMPARED = (*_FLOATS, np.dtype(np.int32), np.dtype(np.int64), np.dtype(bool))
 
@@ -173,8 +175,7 @@ class Manners(np.lib.mixins.NDArrayOperatorsMixin):
         name = ufunc.__name__
         if method != "__call__" or set(options) - {"casting"}:
             return NotImplemented
-        if name == "isnan":
-            name, inputs = "not_equal", (inputs[0], inputs[0])
+        name, inputs = _as_comparison(name, inputs)
         if name not in (_UNARY, (*_BINARY, *_COMPARISONS))[len(inputs) - 1]:
             raise TypeError(f"{name} has no CUDA kernel; move its arrays to the CPU")
         module = module_of(self)
@@ -200,6 +201,21 @@ class Manners(np.lib.mixins.NDArrayOperatorsMixin):
 
         def numpy(self) -> npt.NDArray[Any]: ...
         def as_strided(self, *arguments: Any) -> Any: ...
+
+
+def _as_comparison(name: str, inputs: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """isnan, and the logic of booleans, by the comparison that is the same."""
+    if name == "isnan":
+        return "not_equal", (inputs[0], inputs[0])
+    if any(x.dtype != bool for x in inputs if is_on_device(x)):
+        return name, inputs
+    if name in ("invert", "logical_not"):
+        return "equal", (inputs[0], False)
+    kind = name.rpartition("_")[2]
+    if kind not in _LOGIC:
+        return name, inputs
+    one, other = inputs
+    return _LOGIC[kind], (one, other if kind == "xor" else np.logical_not(other))
 
 
 def _operands(name: str, inputs: Sequence[Any]) -> list[Any]:

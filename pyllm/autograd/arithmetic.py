@@ -29,6 +29,7 @@ from pyllm.autograd.arrays import (
 )
 from pyllm.autograd.tape import record
 from pyllm.autograd.variable import Operand, Variable
+from pyllm.device_array import is_on_device
 
 if TYPE_CHECKING:
     from pyllm.autograd.tensor import Tensor
@@ -164,13 +165,13 @@ def power(a: Variable, b: Variable) -> "Tensor":
     def to_base(g: Array) -> Array:
         exponent = widen(y)
         made = evaluate(np.multiply, _powers(widen(x), exponent - 1), exponent)
-        if not np.all(exponent):
-            made[np.broadcast_to(exponent == 0, made.shape)] = 0
+        if is_on_device(exponent) or not np.all(exponent):
+            np.copyto(made, 0, where=exponent == 0)
         return evaluate(np.multiply, made, g, out=made)
 
     def to_exponent(g: Array) -> Array:
         made = evaluate(np.multiply, evaluate(np.log, x, dtype=widen(saved).dtype), saved)
-        made[np.broadcast_to((x == 0) & (y >= 0), made.shape)] = 0
+        np.copyto(made, 0, where=(x == 0) & (y >= 0))
         return evaluate(np.multiply, made, g, out=made)
 
     return _record("pow", z, a, b, to_base, to_exponent, (a, b), saves_result=b.requires_grad)

@@ -233,6 +233,11 @@ def beside(data: Any, like: Any) -> Any:
     return module_of(like).to_device(np.asarray(data), like.device)
 
 
+def beside_or_given(data: Any, like: Any) -> Any:
+    """On the device of `like`; on the CPU what was given, of whichever framework."""
+    return beside(data, like) if is_on_device(like) else data
+
+
 def is_reshaped_view(reshaped: Array, array: Array) -> bool:
     """Whether `array.reshape` gave a view: on a device it does so where that is contiguous."""
     if is_on_device(array):

@@ -94,6 +94,7 @@ def test_interrupt_leaves_politely_and_resume_finishes(run, tmp_path, pyllm):
         (("generate", "--model", "x/y"), "neither a checkpoint nor a run"),
         (("generate", "--top-p", "2"), "top_p: expected more than 0"),
         (("generate", "--samples", "0"), "samples: expected at least 1"),
+        (("generate", "--device", "tpu"), "device: expected 'cpu', 'cuda' or 'cuda:N'"),
         (("generate", "№"), "lacks ['№']"),
         (("generate", ""), "is empty"),
     ],

@@ -7,6 +7,7 @@ import pyllm
 from pyllm import Tensor, cuda, nn, optim
 from pyllm.autograd import concat, maximum, minimum, split, where
 from pyllm.models import GPT, GPTConfig
+from pyllm.nn import functional as F
 from tests.cuda.emulator.module import Runtime
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-6}
@@ -39,6 +40,7 @@ def both(function, *arrays):
         lambda a, b: a.sin() + b.cos() + a.abs(),
         lambda a, b: (a * a + 1) ** 1.5 + b,
         lambda a, b: a**2 + b**3,
+        lambda a, b: (a * a) ** b + 2.0**a + where(b > 0, b, 0.0) ** 1.0,
         lambda a, b: maximum(a, b) + minimum(a, 2 * b),
         lambda a, b: (a @ b.reshape(4, 1)) * a.T.reshape(3, 4).sum(axis=0),
         lambda a, b: a[1:, ::2] * b[:2] + a[0, -1],
@@ -97,6 +99,34 @@ def test_integers_and_booleans_are_compared_and_counted(rng):
             compared = getattr(x, name)(Tensor(x.numpy()[::-1].copy()).cuda())
             expected = getattr(x.numpy(), name)(x.numpy()[::-1])
             np.testing.assert_array_equal(compared.numpy(), expected)
+
+
+def test_logic_of_booleans():
+    x, y = np.array([[False], [True]]), np.array([False, True])
+    there, other = cuda.to_device(x), cuda.to_device(y)
+    for name in ("__and__", "__or__", "__xor__"):
+        np.testing.assert_array_equal(getattr(there, name)(other).numpy(), getattr(x, name)(y))
+        np.testing.assert_array_equal(getattr(there, name)(True).numpy(), getattr(x, name)(True))
+    np.testing.assert_array_equal((~there).numpy(), ~x)
+    np.testing.assert_array_equal((np.bool_(True) & there).numpy(), x)
+    with pytest.raises(TypeError, match="bitwise_and has no CUDA kernel"):
+        there & cuda.to_device(np.ones(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, w, t: F.cross_entropy(x @ w.T, t, weight=np.array([1, 3, 2], np.float32)),
+        lambda x, w, t: F.linear_cross_entropy(x, w, t, class_weight=np.ones(3, np.float32) / 2),
+        lambda x, w, t: F.softmax(x, mask=np.arange(5) < 3)[:, 1].sum() + w.sum(),
+        lambda x, w, t: -F.log_softmax(x @ w.T)[np.arange(4), t].mean(),
+    ],
+)
+def test_what_may_stay_on_the_cpu(rng, loss):
+    """Targets, masks and weights of classes are copied over."""
+    target = rng.integers(0, 3, 4)
+    arrays = [rng.normal(size=(n, 5)).astype(np.float32) for n in (4, 3)]
+    both(lambda x, w: loss(x, w, target), *arrays)
 
 
 def test_in_place():

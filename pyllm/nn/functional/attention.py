@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from pyllm import memory, ops, random
 from pyllm.autograd import Array, Tensor, record
-from pyllm.autograd.arrays import beside
-from pyllm.device_array import is_on_device
+from pyllm.autograd.arrays import beside_or_given
 from pyllm.ops.attention import Window
 
 
@@ -51,12 +50,12 @@ def attention(
         causal=causal,
         window=window,
         scale=scale,
-        bias=_beside(bias, q) if trained is None else trained.data,
-        key_padding_mask=_beside(key_padding_mask, q),
-        alibi_slopes=_beside(alibi_slopes, q),
+        bias=beside_or_given(bias, q) if trained is None else trained.data,
+        key_padding_mask=beside_or_given(key_padding_mask, q),
+        alibi_slopes=beside_or_given(alibi_slopes, q),
         softcap=softcap,
-        cu_seqlens_q=_beside(cu_seqlens_q, q),
-        cu_seqlens_k=_beside(cu_seqlens_k, q),
+        cu_seqlens_q=beside_or_given(cu_seqlens_q, q),
+        cu_seqlens_k=beside_or_given(cu_seqlens_k, q),
     )
     need_dbias = trained is not None and trained.requires_grad
     y, lse = ops.attention(q, k, v, return_lse=True, **options)
@@ -121,11 +120,11 @@ def attention_packed(
         causal=causal,
         window=window,
         scale=scale,
-        bias=_beside(bias, query) if trained is None else trained.data,
-        key_padding_mask=_beside(key_padding_mask, query),
-        alibi_slopes=_beside(alibi_slopes, query),
+        bias=beside_or_given(bias, query) if trained is None else trained.data,
+        key_padding_mask=beside_or_given(key_padding_mask, query),
+        alibi_slopes=beside_or_given(alibi_slopes, query),
         softcap=softcap,
-        cu_seqlens_q=_beside(cu_seqlens, query),
+        cu_seqlens_q=beside_or_given(cu_seqlens, query),
     )
     y, lse = ops.attention(query, key, value, return_lse=True, **options)
     width = num_heads * shape[-1]
@@ -158,11 +157,6 @@ def _options(dropout_p: float, **options: Any) -> dict[str, Any]:
     """Options of `ops.attention`, with a place in the random stream if dropout needs one."""
     seed, stream = random.next_stream() if dropout_p else (0, 0)
     return {**options, "dropout_p": dropout_p, "seed": seed, "stream": stream}
-
-
-def _beside(data: Any, like: Array) -> Any:
-    """On the device of `like`; on the CPU what was given, of whichever framework."""
-    return beside(data, like) if is_on_device(like) else data
 
 
 def _parts(packed: Array, num_heads: int, kv_heads: int) -> tuple[Array, Array, Array]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyllm import ops
 from pyllm.autograd import Array, Tensor, is_recording, record
-from pyllm.autograd.arrays import beside
+from pyllm.autograd.arrays import beside, beside_or_given
 from pyllm.nn.functional.linear import linear
 from pyllm.ops.cross_entropy import Reduction
 
@@ -23,7 +23,7 @@ def cross_entropy(
 ) -> Tensor:
     """Negative log-likelihood of the targets under softmax(logits); see `ops.cross_entropy`."""
     options: dict[str, Any] = {
-        "weight": weight,
+        "weight": beside_or_given(weight, logits.data),
         "ignore_index": ignore_index,
         "label_smoothing": label_smoothing,
         "z_loss": z_loss,
@@ -66,6 +66,7 @@ def linear_cross_entropy(
         "reduction": reduction,
     }
     targets = beside(targets, hidden.data)
+    class_weight = beside_or_given(class_weight, hidden.data)
     parameters = (hidden, weight) if bias is None else (hidden, weight, bias)
     recording = is_recording() and any(t.requires_grad for t in parameters)
     if recording and reduction == "none":
