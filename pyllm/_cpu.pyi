@@ -420,6 +420,22 @@ def embedding_backward(
 ) -> typing.Any: ...
 def empty_cache() -> None: ...
 def empty_like(like: typing.Any, shape: collections.abc.Sequence[int]) -> typing.Any: ...
+def forest_check(
+    *,
+    n_features: int,
+    tree_offset: typing.Any,
+    feature: typing.Any,
+    threshold: typing.Any,
+    left: typing.Any,
+    right: typing.Any,
+    category_offset: typing.Any,
+    category_words: typing.Any,
+    category_bits: typing.Any,
+    value: typing.Any,
+    gain: typing.Any,
+    cover: typing.Any,
+    count: typing.Any,
+) -> typing.Any: ...
 def forest_partial_dependence(
     forest: PackedForest,
     left_share: typing.Any,
@@ -673,9 +689,6 @@ def tree_bin(
     first: int,
     codes: TreeCodes,
 ) -> list[bool]: ...
-def tree_check_children(
-    tree_offset: typing.Any, feature: typing.Any, left: typing.Any, right: typing.Any
-) -> typing.Any: ...
 def tree_column_cuts(
     data: typing.Any,
     indices: typing.Any,

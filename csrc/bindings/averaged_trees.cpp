@@ -8,7 +8,6 @@
 #include "bindings/families.h"
 #include "bindings/tree_growing.h"
 #include "cpu/trees/averaged.h"
-#include "cpu/trees/check_children.h"
 
 namespace pyllm::bind {
 namespace {
@@ -171,31 +170,6 @@ py::dict grow(const Bins& bins, py::handle columns_object, py::handle target_obj
   return result;
 }
 
-py::object children(py::handle offset_object, py::handle feature_object, py::handle left_object,
-                    py::handle right_object) {
-  const Input offset(offset_object, "tree_offset"), feature(feature_object, "feature");
-  const Input left(left_object, "left"), right(right_object, "right");
-  offset.require_dtype({DType::i64}).require_ndim(1).require_contiguous();
-  feature.require_dtype({DType::i32}).require_ndim(1).require_contiguous();
-  left.require_dtype({DType::i32}).require_same_shape(feature).require_contiguous();
-  right.require_dtype({DType::i32}).require_same_shape(feature).require_contiguous();
-  const int64_t trees = offset.shape(0) - 1;
-  const auto* at = offset->as<int64_t>();
-  for (int64_t t = 0; t <= trees; ++t) {
-    if (at[t] < (t == 0 ? 0 : at[t - 1]) || at[t] > feature.shape(0)) {
-      throw py::value_error("tree_offset: expected rising offsets of nodes");
-    }
-  }
-  ChildFault fault;
-  {
-    const py::gil_scoped_release release;
-    fault = check_children(trees, at, feature->as<int32_t>(), left->as<int32_t>(),
-                           right->as<int32_t>());
-  }
-  if (!fault.field) return py::none();
-  return py::make_tuple(fault.field, fault.problem);
-}
-
 }  // namespace
 
 void bind_averaged_trees(py::module_& m) {
@@ -207,8 +181,6 @@ void bind_averaged_trees(py::module_& m) {
         py::arg("weight"), py::arg("bootstrap"), py::arg("seeds"), py::arg("options"),
         py::arg("edges"), py::arg("first"), py::arg("leaf_of_row"), py::arg("drawn"),
         py::arg("progress"));
-  m.def("tree_check_children", &children, py::arg("tree_offset"), py::arg("feature"),
-        py::arg("left"), py::arg("right"));
 }
 
 }  // namespace pyllm::bind

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/families.h"
+#include "bindings/forest_check.h"
 #include "cpu/trees/partial_dependence.h"
 #include "cpu/trees/predict.h"
 #include "cpu/trees/shap.h"
@@ -208,6 +209,7 @@ py::object partial_dependence(const PackedForest& forest, py::handle left_share,
 }  // namespace
 
 void bind_forest(py::module_& m) {
+  bind_forest_check(m);
   const auto none = py::none();
   py::class_<PackedForest>(m, "PackedForest", "A forest laid out for traversal.")
       .def(py::init(&pack), py::kw_only(), py::arg("n_features"), py::arg("n_outputs"),

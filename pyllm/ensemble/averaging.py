@@ -20,10 +20,10 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyllm import _cpu
 from pyllm.ensemble.constraints import monotone_signs
-from pyllm.ensemble.explain import ExplainedTrees
 from pyllm.ensemble.finishing import Finishing
 from pyllm.ensemble.learner import draw_seed, keep_weighted, read_weight, threads
 from pyllm.ensemble.out_of_bag import OutOfBag
+from pyllm.ensemble.prebinned import BinnedTrees
 from pyllm.ensemble.resampling import Bootstrap
 from pyllm.ensemble.tree_limits import feature_share, leaf_share, not_negative, row_count
 from pyllm.trees.averaged import grow_averaged
@@ -35,7 +35,7 @@ FloatArray = NDArray[np.float64]
 _LOW, _HIGH = 1e-9, 1e15  # of the largest weight: times a target it stays within float32
 
 
-class AveragedTrees(ExplainedTrees):
+class AveragedTrees(BinnedTrees):
     """Base of trees whose predictions are averaged. Subclasses say how many, and how drawn."""
 
     criterion: Any
@@ -48,8 +48,6 @@ class AveragedTrees(ExplainedTrees):
     min_weight_fraction_leaf: float
     max_features: Any
     class_weight: Any
-    max_bin: int
-    enable_bundle: bool
     monotonic_cst: Any
     random_state: Any
 
@@ -59,7 +57,8 @@ class AveragedTrees(ExplainedTrees):
         """Grow the trees.
 
         Args:
-            X: (n_samples, n_features), see `TreeEstimator`.
+            X: (n_samples, n_features), see `TreeEstimator`; or a `pyllm.trees.Dataset`, or blocks
+                of rows, see `BinnedTrees`. These draw bootstrap rows by where they stand.
             y: (n_samples,), or (n_samples, n_targets) for several regression targets.
             sample_weight: (n_samples,), not negative. A whole number is the same as the row so
                 many times.
@@ -95,14 +94,12 @@ class AveragedTrees(ExplainedTrees):
         going_on = self._going_on()
         if not going_on:
             self._seed = draw_seed(self.random_state)
-        dataset = Dataset(
-            X,
-            max_bin=self.max_bin,
-            enable_bundle=self.enable_bundle,
-            categorical=sorted(self._encoding.categories),
-            weight=weight,
-        )
+        dataset = X if isinstance(X, Dataset) else self._bin(X, weight)
         draws = self._draws(X, columns, weight)
+        if draws is None and weight is not None and not weight.all():  # keep_weighted kept them
+            raise ValueError(
+                "sample_weight: expected none of 0 for a Dataset or blocks without bootstrap"
+            )
         # The draw goes by the weights: they don't count again.
         total = draws.size if draws else n if weight is None else weight.sum()
         parameters = self._tree_parameters(X.shape, outputs, float(total))
@@ -150,6 +147,15 @@ class AveragedTrees(ExplainedTrees):
             self._score_out_of_bag(columns, weight, bag)
         if interrupted:
             raise interrupted
+
+    def _bin(self, X: Any, weight: FloatArray | None) -> Dataset:
+        return Dataset(
+            X,
+            max_bin=self.max_bin,
+            enable_bundle=self.enable_bundle,
+            categorical=sorted(self._encoding.categories),
+            weight=weight,
+        )
 
     @contextmanager
     def _progress(self, trees: int) -> Iterator[Callable[[int], None] | None]:

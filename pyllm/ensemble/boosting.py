@@ -8,8 +8,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from pyllm.ensemble.boosting_parameters import BoostingParameters
 from pyllm.ensemble.learner import draw_seed, threads
-from pyllm.ensemble.prebinned import read_binned
-from pyllm.ensemble.tables import Encoding
 from pyllm.trees.boost import Booster, EvalSet, boost
 from pyllm.trees.checks import require_whole
 from pyllm.trees.dataset import Dataset
@@ -27,23 +25,6 @@ class GradientBoosting(BoostingParameters):
     n_iter_: int
     objective_: Objective
     _seed: int
-
-    def _read(self, X: Any, *, fitting: bool) -> Any:
-        """Also a `Dataset` as it is, and blocks of rows as one (see `fit`)."""
-        dataset = read_binned(
-            X, self.max_bin, self.categorical_features, self.enable_bundle, self.device
-        )
-        if dataset is None:
-            return super()._read(X, fitting=fitting)
-        if not fitting:
-            raise ValueError("X: expected rows, got bins or blocks; predict block by block")
-        self.n_features_in_ = dataset.n_features
-        if dataset.feature_names is not None:
-            self.feature_names_in_ = np.array(dataset.feature_names, object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        self._encoding = Encoding({})
-        return dataset
 
     def plot_metrics(self, metric: str | None = None, *, axes: Any = None) -> Any:
         """Learning curves of the eval sets (`pyllm.trees.plot_metrics`)."""

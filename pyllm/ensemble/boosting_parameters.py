@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pyllm.ensemble.constraints import interaction_sets, monotone_signs
-from pyllm.ensemble.explain import ExplainedTrees
+from pyllm.ensemble.prebinned import BinnedTrees
 from pyllm.ensemble.tables import Categorical
 from pyllm.trees.boost_parameters import BoostParameters
 from pyllm.trees.metric import Metric, make_metric
@@ -18,7 +18,7 @@ from pyllm.trees.watch import Callback
 RandomState = int | np.random.RandomState | None
 
 
-class BoostingParameters(ExplainedTrees):
+class BoostingParameters(BinnedTrees):
     """Base of the gradient boosting estimators, with the parameters that they all take.
 
     Parameters

@@ -4,9 +4,39 @@ from typing import Any
 
 import numpy as np
 
-from pyllm.ensemble.tables import Categorical
+from pyllm.ensemble.explain import ExplainedTrees
+from pyllm.ensemble.tables import Categorical, Encoding
 from pyllm.trees.dataset import Dataset
 from pyllm.trees.source import are_blocks
+
+
+class BinnedTrees(ExplainedTrees):
+    """Base of estimators that also fit on a `Dataset`, binned once for many fits, or on blocks of
+    rows, for data larger than memory: a list of arrays, or a function that returns an iterator of
+    them. Categories are then whole numbers, max_bin and categories those of the Dataset."""
+
+    max_bin: int
+    enable_bundle: bool
+    device: str = "cpu"
+
+    def _read(self, X: Any, *, fitting: bool) -> Any:
+        """Also a `Dataset` as it is, and blocks of rows as one."""
+        dataset = read_binned(
+            X, self.max_bin, self.categorical_features, self.enable_bundle, self.device
+        )
+        if dataset is None:
+            return super()._read(X, fitting=fitting)
+        if not fitting:
+            raise ValueError("X: expected rows, got bins or blocks; predict block by block")
+        if dataset.n_samples == 0:
+            raise ValueError("X: expected at least one row")
+        self.n_features_in_ = dataset.n_features
+        if dataset.feature_names is not None:
+            self.feature_names_in_ = np.array(dataset.feature_names, object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self._encoding = Encoding({})
+        return dataset
 
 
 def read_binned(

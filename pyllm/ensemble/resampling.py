@@ -5,6 +5,8 @@ their cumulative weights. So the same rows in another order give the same model,
 weight 2 is drawn as the row twice would be: scikit-learn's definition of sample weights, which its
 own forests meet on average only.
 
+A `Dataset` has no contents any more: its rows are drawn by where they stand.
+
 Weights that are whole numbers, of a sum below 2^31, are such counts, and as many rows are drawn as
 they sum to; other weights only say how likely a row is, and as many are drawn as there are rows.
 """
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyllm import _cpu
+from pyllm.trees.dataset import Dataset
 
 # Any odd numbers will do; these are the multipliers of splitmix64.
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -77,7 +80,7 @@ class Bootstrap:
         max_samples: int | float | None,
     ) -> None:
         n = X.shape[0]
-        order = content_order(X, y)
+        order = np.arange(n) if isinstance(X, Dataset) else content_order(X, y)
         weights = np.ones(n) if weight is None else weight[order]
         whole = weights.sum() < _MOST_DRAWS and bool((weights == np.floor(weights)).all())
         counts = weight is None or whole

@@ -56,6 +56,12 @@ def category_fields(
         offset: (n_nodes,), the first of its words; -1 at other nodes.
         words: uint32, bit c of a node's words is set if code c goes left.
     """
+    if not len(words):
+        return {
+            "category_offset": offset,
+            "category_words": np.zeros(len(feature), np.int32),
+            "category_bits": words,
+        }
     category_offset = np.full(len(feature), -1, np.int64)
     category_words = np.zeros(len(feature), np.int32)
     translations: dict[int, _Translation] = {}

@@ -22,7 +22,7 @@ from pyllm.trees.predict import (
     predict_on_device,
     staged_margins,
 )
-from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly
+from pyllm.trees.tree import NODE_DTYPES, Tree, as_exactly, plain_fields
 from pyllm.trees.validate import MAX_OUTPUTS, check_forest
 
 
@@ -93,13 +93,17 @@ class Forest:
         if self.feature_names is not None:
             self.feature_names = list(self.feature_names)
         check_forest(self)
-        self.traversal = Traversal(self)
+        self.traversal = Traversal()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        state = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        if not len(self.category_bits) and not self.zero_is_missing.any():
+            for name in plain_fields(0):
+                del state[name]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.__init__(**{**plain_fields(len(state["feature"])), **state})  # type: ignore[misc]
 
     @classmethod
     def concat(

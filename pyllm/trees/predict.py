@@ -22,17 +22,15 @@ _DLPACK_CUDA = (2, 13)  # device memory, and memory that moves by itself
 class Traversal:
     """The layouts of a forest that its kernels walk, made when rows first need them."""
 
-    def __init__(self, forest: "Forest") -> None:
-        thresholds = forest.threshold[forest.feature >= 0]
-        with np.errstate(over="ignore"):
-            self._float32_thresholds = np.array_equal(thresholds.astype(np.float32), thresholds)
+    def __init__(self) -> None:
+        self._float32_thresholds: bool | None = None
         self._packed: dict[bool, _cpu.PackedForest] = {}
         self._on_device: dict[int, Any] = {}
 
     def of(self, forest: "Forest", dtype: np.dtype) -> dict[str, Any]:
         """Arguments of the kernels for rows of this dtype."""
         rounds = dtype == np.float32 or forest.float32_input
-        wide = not rounds and not self._float32_thresholds
+        wide = not rounds and not self._all_float32(forest)
         if wide not in self._packed:
             names = ("tree_offset", "tree_output", "n_features", "n_outputs")
             skipped = ("gain", "cover", "count")
@@ -40,6 +38,14 @@ class Traversal:
             kept = {name: array for name, array in arrays.items() if name not in skipped}
             self._packed[wide] = _cpu.PackedForest(**kept, wide_keys=wide)
         return {"forest": self._packed[wide], "round_up": not rounds}
+
+    def _all_float32(self, forest: "Forest") -> bool:
+        """Whether float32 holds every threshold."""
+        if self._float32_thresholds is None:
+            thresholds = forest.threshold[forest.feature >= 0]
+            with np.errstate(over="ignore"):
+                self._float32_thresholds = np.array_equal(thresholds.astype(np.float32), thresholds)
+        return self._float32_thresholds
 
     def on_device(self, forest: "Forest", device: int) -> Any:
         """The same on a device."""

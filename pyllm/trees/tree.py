@@ -69,12 +69,11 @@ class Tree:
 
     def __post_init__(self) -> None:
         n = np.shape(self.feature)[0] if np.ndim(self.feature) == 1 else -1
-        if self.zero_is_missing is None:
-            self.zero_is_missing = np.zeros(max(n, 0), np.bool_)
-        if self.category_offset is None:
-            self.category_offset = np.full(max(n, 0), -1, np.int64)
-            self.category_words = np.zeros(max(n, 0), np.int32)
-            self.category_bits = np.zeros(0, np.uint32)
+        missing = [name for name in plain_fields(0) if getattr(self, name) is None]
+        if missing:
+            plain = plain_fields(max(n, 0))
+            for name in missing:
+                setattr(self, name, plain[name])
         if np.ndim(self.value) == 1:
             self.value = np.asarray(self.value)[:, np.newaxis]
         for name, dtype in NODE_DTYPES.items():
@@ -117,6 +116,16 @@ class Tree:
     def with_value(self, value: np.ndarray) -> "Tree":
         """The same tree with other values, (n_nodes, width)."""
         return replace(self, value=value)
+
+
+def plain_fields(n_nodes: int) -> dict[str, np.ndarray]:
+    """The fields that say of nodes that none is categorical, nor takes zero for missing."""
+    return {
+        "zero_is_missing": np.zeros(n_nodes, np.bool_),
+        "category_offset": np.full(n_nodes, -1, np.int64),
+        "category_words": np.zeros(n_nodes, np.int32),
+        "category_bits": np.zeros(0, np.uint32),
+    }
 
 
 def as_exactly(array: Any, dtype: type[np.generic], name: str) -> np.ndarray:

@@ -11,16 +11,13 @@ if TYPE_CHECKING:
 
 MAX_FEATURES = 2**31 - 1
 MAX_OUTPUTS = 2**20
-MAX_CATEGORY_WORDS = 2**26 - 1
 
 
 def check_forest(forest: "Forest") -> None:
     """Raise ValueError, naming the field, unless `forest` is a forest; see `Forest` and `Tree`."""
     check_shapes(forest)
     check_trees(forest)
-    check_children(forest)
-    check_splits(forest)
-    check_numbers(forest)
+    check_nodes(forest)
 
 
 def check_shapes(forest: "Forest") -> None:
@@ -76,45 +73,18 @@ def check_trees(forest: "Forest") -> None:
         )
 
 
-def check_children(forest: "Forest") -> None:
-    """Each tree is one tree: a node but the root has one parent, and comes after it."""
-    fault = _cpu.tree_check_children(forest.tree_offset, forest.feature, forest.left, forest.right)
+def check_nodes(forest: "Forest") -> None:
+    """Each tree is one tree: a node but the root has one parent, and comes after it. Split nodes
+    name a feature, and a threshold or a set of categories that is there. What is added or averaged
+    is finite, what is counted is not negative."""
+    names = ("tree_offset", "feature", "threshold", "left", "right", "value", "gain", "cover")
+    categories = ("category_offset", "category_words", "category_bits")
+    arrays = {name: getattr(forest, name) for name in (*names, *categories, "count")}
+    fault = _cpu.forest_check(n_features=forest.n_features, **arrays)
     if fault is not None:
         _fail(*fault)
-
-
-def check_splits(forest: "Forest") -> None:
-    """Split nodes name a feature, and a threshold or a set of categories that is there."""
-    feature = forest.feature
-    if feature.size and (feature.min() < -1 or feature.max() >= forest.n_features):
-        _fail(
-            "feature",
-            f"expected -1 to {forest.n_features - 1}, got {feature.min()} to {feature.max()}",
-        )
-    offset, words = forest.category_offset, forest.category_words
-    categorical = offset != -1
-    if np.any(offset < -1) or np.any(feature[categorical] < 0):
-        _fail("category_offset", "expected -1 but at categorical splits")
-    if np.any((words > 0) != categorical) or np.any(words < 0):
-        _fail("category_words", "expected words at categorical splits, and there only")
-    if np.any(words > MAX_CATEGORY_WORDS):
-        _fail("category_words", f"expected at most {MAX_CATEGORY_WORDS}, got {words.max()}")
-    # No sum: a hostile offset could overflow it.
-    total = len(forest.category_bits)
-    if np.any(words > total) or np.any(offset > total - words.astype(np.int64)):
-        _fail("category_offset", f"expected offset + words <= {total}, the length of category_bits")
-    if np.any(np.isnan(forest.threshold)):
-        _fail("threshold", "expected numbers, got NaN")
-
-
-def check_numbers(forest: "Forest") -> None:
-    """What is added or averaged is finite, what is counted is not negative."""
-    for name in ("base_score", "value", "gain", "cover"):
-        if not np.all(np.isfinite(getattr(forest, name))):
-            _fail(name, "expected finite numbers")
-    for name in ("cover", "count"):
-        if np.any(getattr(forest, name) < 0):
-            _fail(name, "expected no negative numbers")
+    if not np.all(np.isfinite(forest.base_score)):
+        _fail("base_score", "expected finite numbers")
 
 
 def _fail(name: str, problem: str) -> None:

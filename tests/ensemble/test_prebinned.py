@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from pyllm.ensemble import (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreesClassifier,
     GradientBoostingClassifier,
     GradientBoostingRanker,
     GradientBoostingRegressor,
+    RandomForestClassifier,
     RandomForestRegressor,
 )
+from pyllm.ensemble.resampling import Bootstrap
 from pyllm.trees import Dataset
 
 
@@ -87,5 +92,56 @@ def test_what_bins_cannot_do_is_said(rows):
         GradientBoostingRegressor().fit(iter([X]), y)
     with pytest.raises(ValueError, match="categorical: expected 0 to 3, got 9"):
         GradientBoostingRegressor(categorical_features=[9]).fit([X], y)
-    with pytest.raises(ValueError, match="dim 3"):
-        RandomForestRegressor().fit([X, X], y)
+
+
+AVERAGED = [
+    (DecisionTreeClassifier, {}),
+    (DecisionTreeRegressor, {"ccp_alpha": 0.01}),
+    (ExtraTreesClassifier, {"n_estimators": 5}),
+    (RandomForestRegressor, {"n_estimators": 5, "bootstrap": False, "max_features": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), AVERAGED)
+def test_averaged_trees_of_bins_are_those_of_the_rows(kind, options, rows):
+    X, y = rows
+    weight = 1.0 + np.arange(len(y)) % 3
+    plain = kind(**options, random_state=0, categorical_features=[3]).fit(X, y, weight)
+    model = kind(**options, random_state=0).fit(Dataset(X, categorical=[3]), y, weight)
+    assert model.forest_ == plain.forest_
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    piecewise = kind(**options, random_state=0, categorical_features=[3])
+    piecewise.fit(np.split(X, [100, 350]), y, weight)
+    assert piecewise.forest_ == plain.forest_
+
+
+def test_draws_from_a_dataset_go_by_weight(rows):
+    X, y = rows
+    options = {"n_estimators": 30, "random_state": 0, "oob_score": True}
+    model = RandomForestClassifier(**options).fit(Dataset(X), y)
+    plain = RandomForestClassifier(**options).fit(X, y)
+    assert abs(model.oob_score_ - plain.oob_score_) < 0.03
+    again = RandomForestClassifier(**options).fit(Dataset(X), y)
+    assert again.forest_ == model.forest_
+    weight = np.arange(len(y)) % 3.0
+    twice = np.repeat(np.arange(len(y)), weight.astype(int))
+    drawn = Bootstrap(Dataset(X), y, weight, None).draw(7)
+    copies = Bootstrap(Dataset(X[twice]), y[twice], None, None).draw(7)
+    np.testing.assert_array_equal(drawn, np.bincount(twice, copies, len(y)))
+    RandomForestClassifier(**options).fit(Dataset(X), y, weight)  # rows of weight 0 are not drawn
+
+
+def test_averaged_trees_say_what_bins_cannot_do(rows):
+    X, y = rows
+    dataset = Dataset(X)
+    forest = ExtraTreesClassifier(n_estimators=2).fit(dataset, y)
+    with pytest.raises(ValueError, match="X: expected rows, got bins or blocks"):
+        forest.predict_proba(dataset)
+    with pytest.raises(ValueError, match="sample_weight: expected none of 0 for a Dataset"):
+        forest.fit(dataset, y, np.arange(len(y)) % 2.0)
+    with pytest.raises(ValueError, match="inconsistent"):
+        forest.fit(dataset, y[1:])
+    with pytest.raises(ValueError, match="X: expected at least one row"):
+        forest.fit(Dataset(X[:0]), y[:0])
+    with pytest.raises(ValueError, match="X: expected rows, got bins or blocks"):
+        DecisionTreeClassifier().cost_complexity_pruning_path(dataset, y)

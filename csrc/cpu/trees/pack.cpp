@@ -7,10 +7,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <map>
 #include <stdexcept>
 #include <string>
-#include <tuple>
+#include <vector>
+
+#include "core/parallel.h"
 
 namespace pyllm {
 namespace {
@@ -41,11 +42,10 @@ class Packer {
   Packer(const ForestArrays& forest, PackedForest& out) : in_(forest), out_(out) {}
 
   void pack() {
+    const int64_t largest = place_trees();
     number_columns();
-    out_.category_table.assign(2, 0);
-    const uint32_t largest = largest_tree();
     const bool narrow = largest < 65535 && out_.columns.size() * kForestLanes < 65536;
-    if (categorical_) {
+    if (out_.category_table.size() > kNoWords) {
       out_.wide_keys ? fill<CategoryNode<uint64_t>>() : fill<CategoryNode<uint32_t>>();
     } else if (out_.wide_keys) {
       fill<SplitNode<uint64_t, uint32_t>>();
@@ -55,46 +55,49 @@ class Packer {
   }
 
  private:
-  uint32_t largest_tree() const {
+  static constexpr size_t kNoWords = 2;  // of the category table: the empty set
+  static constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+  static constexpr int kWays = 8;  // in which a feature can be looked at
+
+  // Returns the most nodes of a tree.
+  int64_t place_trees() {
     int64_t largest = 0;
     for (int64_t t = 0; t < in_.n_trees; ++t) {
-      const int64_t size = in_.tree_offset[t + 1] - in_.tree_offset[t];
+      const int64_t size = size_of(t);
+      const int32_t output = in_.tree_output[t];
       if (size < 1 || size >= std::numeric_limits<int32_t>::max()) {
         fail("tree_offset", "expected trees of 1 to 2**31 - 2 nodes");
       }
+      if (output < -1 || output >= in_.n_outputs || (in_.width > 1 && output != -1)) {
+        fail("tree_output", "expected -1 or numbers below n_outputs");
+      }
+      out_.trees.push_back({total_, in_.tree_offset[t], output, 0});
+      total_ += 1 + size + (1 + size) % 2;
       largest = std::max(largest, size);
     }
     if (in_.tree_offset[0] != 0 || in_.tree_offset[in_.n_trees] != in_.n_nodes) {
       fail("tree_offset", "expected to cover the nodes");
     }
-    return static_cast<uint32_t>(largest);
+    return largest;
   }
 
-  // One column for each way in which a feature is looked at.
+  bool categorical(int64_t node) const { return in_.category_offset[node] >= 0; }
+  bool missing_left(int64_t node) const { return !categorical(node) && in_.default_left[node]; }
+
+  // The column of a split node; kNone where it has no number yet.
+  uint32_t& column_of(int64_t node) {
+    const int way = 4 * categorical(node) + 2 * missing_left(node) + in_.zero_is_missing[node];
+    return column_of_[int64_t{out_.slot_of[in_.feature[node]]} * kWays + way];
+  }
+
+  // One column for each way in which a feature is looked at, and the sets of categories.
   void number_columns() {
     out_.slot_of.assign(in_.n_features, -1);
-    column_of_.assign(in_.n_nodes, 0);
-    has_parent_.assign(in_.n_nodes, false);
-    std::map<std::tuple<int32_t, bool, bool, bool>, uint32_t> known;
-    for (int64_t i = 0; i < in_.n_nodes; ++i) {
-      const int32_t feature = in_.feature[i];
-      if (feature < 0) continue;
-      if (feature >= in_.n_features) fail("feature", "expected numbers below n_features");
-      const bool categorical = in_.category_offset[i] >= 0;
-      categorical_ |= categorical;
-      const bool missing_left = !categorical && in_.default_left[i];
-      const auto [place, fresh] = known.try_emplace(
-          {feature, categorical, missing_left, in_.zero_is_missing[i]}, out_.columns.size());
-      if (fresh) {
-        int32_t& slot = out_.slot_of[feature];
-        if (slot < 0) {
-          slot = static_cast<int32_t>(out_.features.size());
-          out_.features.push_back(feature);
-        }
-        out_.columns.push_back(
-            {static_cast<uint32_t>(slot), categorical, missing_left, in_.zero_is_missing[i]});
-      }
-      column_of_[i] = place->second;
+    out_.category_table.assign(kNoWords, 0);
+    for (int64_t node = 0; node < in_.n_nodes; ++node) {
+      if (in_.feature[node] < 0) continue;
+      number_column(node);
+      if (categorical(node)) append_categories(node);
     }
     if (out_.columns.size() >= std::numeric_limits<uint32_t>::max() / kForestLanes) {
       fail("feature", "too many of them");
@@ -106,88 +109,90 @@ class Packer {
     if (out_.columns.empty()) out_.columns.push_back({0, false, false, false});
   }
 
+  int64_t size_of(int64_t tree) const { return in_.tree_offset[tree + 1] - in_.tree_offset[tree]; }
+
+  void number_column(int64_t node) {
+    const int32_t feature = in_.feature[node];
+    if (feature >= in_.n_features) fail("feature", "expected numbers below n_features");
+    int32_t& slot = out_.slot_of[feature];
+    if (slot < 0) {
+      slot = static_cast<int32_t>(out_.features.size());
+      out_.features.push_back(feature);
+      column_of_.resize(out_.features.size() * kWays, kNone);
+    }
+    uint32_t& column = column_of(node);
+    if (column != kNone) return;
+    column = static_cast<uint32_t>(out_.columns.size());
+    out_.columns.push_back({static_cast<uint32_t>(slot), categorical(node), missing_left(node),
+                            in_.zero_is_missing[node]});
+  }
+
   template <class Node>
   void fill() {
-    auto& nodes = out_.nodes.emplace<std::vector<Node>>();
-    const size_t total = in_.n_nodes + in_.n_trees + in_.n_trees;
-    nodes.reserve(total);
-    out_.original.reserve(total);
-    for (int64_t t = 0; t < in_.n_trees; ++t) {
-      const int32_t output = in_.tree_output[t];
-      if (output < -1 || output >= in_.n_outputs || (in_.width > 1 && output != -1)) {
-        fail("tree_output", "expected -1 or numbers below n_outputs");
-      }
-      if (nodes.size() % 2) append_filler(nodes);
-      out_.trees.push_back({static_cast<int64_t>(nodes.size()), in_.tree_offset[t], output, 0});
-      append_tree(nodes, t);
-    }
-    out_.value.assign(nodes.size() * in_.width, 0.0);
-    for (size_t t = 0; t < out_.trees.size(); ++t) {
-      const size_t end = t + 1 < out_.trees.size() ? out_.trees[t + 1].first : nodes.size();
-      for (size_t i = out_.trees[t].first; i < end; ++i) {
-        if (out_.original[i] < 0) continue;
-        const int64_t node = in_.tree_offset[t] + out_.original[i];
-        if (in_.feature[node] >= 0) continue;
-        std::memcpy(&out_.value[i * in_.width], in_.value + node * in_.width,
-                    in_.width * sizeof(double));
-      }
-    }
+    auto& nodes = out_.nodes.emplace<CachedVector<Node>>(total_);
+    out_.original.resize(total_);
+    out_.value.resize(total_ * in_.width);
+    std::vector<int32_t> depths(out_.trees.size());
+    parallel_tasks(in_.n_trees, [&](int64_t t) { depths[t] = fill_tree(nodes.data(), t); });
+    for (const int32_t depth : depths) out_.max_depth = std::max(out_.max_depth, depth);
   }
 
+  // Returns how deep the tree is.
   template <class Node>
-  void append_filler(std::vector<Node>& nodes) {
-    nodes.emplace_back();
-    out_.original.push_back(-1);
-  }
-
-  template <class Node>
-  void append_tree(std::vector<Node>& nodes, int64_t t) {
+  int32_t fill_tree(Node* all_nodes, int64_t t) {
     PackedTree& tree = out_.trees[t];
-    const int64_t size = in_.tree_offset[t + 1] - in_.tree_offset[t];
-    append_filler(nodes);
-    append_filler(nodes);
-    out_.original.back() = 0;
-    int64_t level_end = tree.first + 2;
+    Node* const nodes = all_nodes + tree.first;
+    int32_t* const original = out_.original.data() + tree.first;
+    double* const values = out_.value.data() + tree.first * in_.width;
+    const int64_t size = size_of(t), room = 1 + size + (1 + size) % 2;
+    const auto fill_up = [&](int64_t begin, int64_t end) {
+      std::fill(nodes + begin, nodes + end, Node{});
+      std::fill(original + begin, original + end, -1);
+      std::fill(values + begin * in_.width, values + end * in_.width, 0.0);
+    };
+    fill_up(0, 1);
+    original[1] = 0;
+    std::vector<bool> has_parent(size, false);
+    int64_t end = 2, level_end = 2;
     int32_t depth = 0;
     // The nodes themselves are the queue of the breadth-first walk.
-    for (int64_t i = tree.first + 1; i < static_cast<int64_t>(nodes.size()); ++i) {
+    for (int64_t i = 1; i < end; ++i) {
       if (i == level_end) {
-        level_end = nodes.size();
+        level_end = end;
         ++depth;
-        out_.max_depth = std::max(out_.max_depth, depth);
       }
-      const int32_t local = out_.original[i];
-      const int64_t node = in_.tree_offset[t] + local;
-      const auto here = static_cast<uint32_t>(i - tree.first);
+      const int32_t local = original[i];
+      const int64_t node = tree.source + local;
       if (in_.feature[node] < 0) {
-        set(nodes[i], std::numeric_limits<typename Node::KeyType>::max(), 0, here, 0);
+        set(nodes[i], std::numeric_limits<typename Node::KeyType>::max(), 0,
+            static_cast<uint32_t>(i), 0);
+        std::copy_n(in_.value + node * in_.width, in_.width, values + i * in_.width);
         continue;
       }
       for (const int32_t child : {in_.left[node], in_.right[node]}) {
         if (child <= local || child >= size) {
           fail("left, right", "expected children within the tree, after their parent");
         }
-        if (has_parent_[in_.tree_offset[t] + child]) {
-          fail("left, right", "expected one parent a node");
-        }
-        has_parent_[in_.tree_offset[t] + child] = true;
+        if (has_parent[child]) fail("left, right", "expected one parent a node");
+        has_parent[child] = true;
       }
-      const auto child = static_cast<uint32_t>(nodes.size() - tree.first);
-      const uint32_t column = column_of_[node] * kForestLanes;
-      if (in_.category_offset[node] >= 0) {
+      const auto child = static_cast<uint32_t>(end);
+      const uint32_t column = column_of(node) * kForestLanes;
+      if (categorical(node)) {
         set(nodes[i], std::numeric_limits<typename Node::KeyType>::min(), column, child,
-            append_categories(node));
+            word_of_[node]);
       } else {
         set(nodes[i], threshold_key<typename Node::KeyType>(in_.threshold[node]), column, child, 0);
       }
-      append_filler(nodes);
-      out_.original.back() = in_.left[node];
-      append_filler(nodes);
-      out_.original.back() = in_.right[node];
+      std::fill_n(values + i * in_.width, in_.width, 0.0);
+      original[end++] = in_.left[node];
+      original[end++] = in_.right[node];
     }
+    fill_up(end, room);
     // A full tree of as many leaves is as deep; splits are mostly made where the rows are.
     const auto leaves = static_cast<uint64_t>(size / 2 + 1);
     tree.first_steps = std::min<int32_t>(depth, std::bit_width(leaves) - 1);
+    return depth;
   }
 
   template <class Node, class Key>
@@ -199,7 +204,7 @@ class Packer {
   }
 
   // Bit 0 stands for a missing value, bit 1 + c for category c.
-  uint32_t append_categories(int64_t node) {
+  void append_categories(int64_t node) {
     const int64_t offset = in_.category_offset[node], words = in_.category_words[node];
     if (words < 1 || words > kMaxCategoryWords || words > in_.n_words ||
         offset > in_.n_words - words) {
@@ -218,14 +223,15 @@ class Packer {
       carry = bits >> 31;
     }
     table.push_back(carry);
-    return static_cast<uint32_t>(start);
+    if (word_of_.empty()) word_of_.assign(in_.n_nodes, 0);
+    word_of_[node] = static_cast<uint32_t>(start);
   }
 
   const ForestArrays& in_;
   PackedForest& out_;
-  std::vector<uint32_t> column_of_;
-  std::vector<bool> has_parent_;
-  bool categorical_ = false;
+  int64_t total_ = 0;                // nodes, with what fills up pairs
+  std::vector<uint32_t> column_of_;  // by slot and way
+  std::vector<uint32_t> word_of_;    // by node: its set in the table; empty without categories
 };
 
 }  // namespace

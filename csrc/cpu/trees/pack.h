@@ -18,6 +18,8 @@
 #include <variant>
 #include <vector>
 
+#include "core/cached.h"
+
 namespace pyllm {
 
 // Rows that walk side by side; their keys are interleaved: keys[column * kForestLanes + row].
@@ -75,10 +77,10 @@ constexpr double kCategoryLimit = 32.0 * kMaxCategoryWords;  // above all that a
 
 struct PackedForest {
   using Nodes =
-      std::variant<std::vector<SplitNode<uint32_t, uint16_t>>,
-                   std::vector<SplitNode<uint32_t, uint32_t>>,
-                   std::vector<SplitNode<uint64_t, uint32_t>>, std::vector<CategoryNode<uint32_t>>,
-                   std::vector<CategoryNode<uint64_t>>>;
+      std::variant<CachedVector<SplitNode<uint32_t, uint16_t>>,
+                   CachedVector<SplitNode<uint32_t, uint32_t>>,
+                   CachedVector<SplitNode<uint64_t, uint32_t>>,
+                   CachedVector<CategoryNode<uint32_t>>, CachedVector<CategoryNode<uint64_t>>>;
 
   int64_t n_features = 0, n_outputs = 0, width = 1;
   int64_t n_source_nodes = 0;  // in ForestArrays
@@ -90,8 +92,8 @@ struct PackedForest {
   std::vector<PackedTree> trees;
   Nodes nodes;
   std::vector<uint32_t> category_table;
-  std::vector<int32_t> original;  // number of a node within its tree in ForestArrays
-  std::vector<double> value;      // (nodes, width); zeros at splits
+  CachedVector<int32_t> original;  // number of a node within its tree in ForestArrays
+  CachedVector<double> value;      // (nodes, width); zeros at splits
 };
 
 // Throws std::invalid_argument if the arrays are not a forest.

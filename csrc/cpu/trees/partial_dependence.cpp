@@ -22,7 +22,7 @@ namespace {
 constexpr int kLanes = kForestLanes;
 
 template <class Node>
-void walk_rows(const PartialDependenceArgs& a, const std::vector<Node>& nodes) {
+void walk_rows(const PartialDependenceArgs& a, const CachedVector<Node>& nodes) {
   using Key = typename Node::KeyType;
   const PackedForest& f = *a.forest;
   std::vector<char> known(f.columns.size());  // by column

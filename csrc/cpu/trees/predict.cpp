@@ -19,8 +19,9 @@ namespace pyllm::PYLLM_ISA {
 namespace {
 
 constexpr int kLanes = kForestLanes;
-constexpr int64_t kKeyBytes = 32 * 1024;  // of a block, where rows are not too wide
-constexpr int64_t kMinGroups = 8, kMaxGroups = 64;
+constexpr int64_t kLeastKeys = 32 << 10, kMostKeys = 4 << 20;  // of a block, in bytes
+constexpr int64_t kKeysATree = 16;                             // times the bytes of its nodes
+constexpr int64_t kMinGroups = 8, kGroupBytes = 512;           // of keys, where rows are narrow
 constexpr int kMoreSteps = 4;
 
 // `steps` steps of kLanes rows, their walks overlapping; lane[i] is where the keys of row i start.
@@ -45,7 +46,7 @@ class Block {
         walking_(groups * kLanes) {}
 
   template <class Node>
-  void predict(const std::vector<Node>& nodes, int64_t begin, int64_t rows) {
+  void predict(const CachedVector<Node>& nodes, int64_t begin, int64_t rows) {
     const int64_t groups = (rows + kLanes - 1) / kLanes, n_outputs = f_.n_outputs;
     double* result = a_.sums ? a_.sums + begin * n_outputs : nullptr;
     if (result) {
@@ -134,14 +135,21 @@ class Block {
 };
 
 template <class Node>
-void predict(const ForestPredictArgs& a, const std::vector<Node>& nodes) {
+void predict(const ForestPredictArgs& a, const CachedVector<Node>& nodes) {
   using Key = typename Node::KeyType;
   const int64_t group_bytes = a.forest->columns.size() * kLanes * sizeof(Key);
-  const int64_t groups = std::min(std::clamp(kKeyBytes / group_bytes, kMinGroups, kMaxGroups),
-                                  (a.rows.rows + kLanes - 1) / kLanes);
-  const int64_t block = groups * kLanes, blocks = (a.rows.rows + block - 1) / block;
+  const int64_t tree_bytes = nodes.size() * sizeof(Node) / a.forest->trees.size();
+  // Every block reads every tree anew: the larger trees are, the more rows have to share that.
+  const int64_t key_bytes = std::clamp(kKeysATree * tree_bytes, kLeastKeys, kMostKeys);
+  const int64_t most =
+      std::max(std::min(key_bytes / group_bytes, key_bytes / kGroupBytes), kMinGroups);
+  const int64_t all = (a.rows.rows + kLanes - 1) / kLanes, threads = num_threads();
+  // As many for every thread.
+  const int64_t shares = (all + most * threads - 1) / (most * threads) * threads;
+  const int64_t groups = (all + shares - 1) / shares, block = groups * kLanes;
+  const int64_t blocks = (a.rows.rows + block - 1) / block;
   // Threads get runs of blocks, a few each, so that their buffers are made once a run.
-  const int64_t runs = std::min<int64_t>(blocks, num_threads() * int64_t{8});
+  const int64_t runs = std::min<int64_t>(blocks, threads * 8);
   parallel_tasks(runs, [&](int64_t run) {
     Block<Key> work(a, groups);
     RowKeys<Key> encoder(*a.forest, a.rows);

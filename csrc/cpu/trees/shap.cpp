@@ -162,7 +162,7 @@ class Explainer {
 
 // What an unknown row gets from each output: the leaves' means, by training weight.
 template <class Node>
-std::vector<double> expectations(const ForestShapArgs& a, const std::vector<Node>& nodes) {
+std::vector<double> expectations(const ForestShapArgs& a, const CachedVector<Node>& nodes) {
   const PackedForest& f = *a.forest;
   std::vector<double> result(f.n_outputs), part;
   for (size_t t = 0; t < f.trees.size(); ++t) {
@@ -193,7 +193,7 @@ std::vector<double> expectations(const ForestShapArgs& a, const std::vector<Node
 // The features that each tree splits on, as slots.
 template <class Node>
 std::vector<std::vector<int32_t>> features_of_trees(const PackedForest& f,
-                                                    const std::vector<Node>& nodes) {
+                                                    const CachedVector<Node>& nodes) {
   std::vector<std::vector<int32_t>> result(f.trees.size());
   for (size_t t = 0; t < f.trees.size(); ++t) {
     const int64_t first = f.trees[t].first;
@@ -209,7 +209,7 @@ std::vector<std::vector<int32_t>> features_of_trees(const PackedForest& f,
 }
 
 template <class Node>
-void explain_rows(const ForestShapArgs& a, const std::vector<Node>& nodes) {
+void explain_rows(const ForestShapArgs& a, const CachedVector<Node>& nodes) {
   using Key = typename Node::KeyType;
   using Step = decltype(step_of(*a.forest, nodes.data(), static_cast<const Key*>(nullptr)));
   const PackedForest& f = *a.forest;
