@@ -27,7 +27,8 @@ class Dataset:
         X: (n_samples, n_features) array of numbers or SciPy CSR or CSC matrix; or, for data larger
             than memory, such blocks of rows: a list of them, an object whose iterator starts anew
             each time, or a function that returns an iterator. Blocks are read twice. NaN is
-            missing, infinities are values like others.
+            missing, infinities are values like others. float32 and float64 are read where they
+            stand, but for CSR with categorical features, unsorted indices or duplicates.
         max_bin: the most bins of a feature, 2 to 65535, missing values not counted.
         categorical: indices, or names, of the features whose values are categories: whole numbers
             from 0 to 2^24.

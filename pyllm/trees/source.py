@@ -1,7 +1,8 @@
 """What a data set is read from: an array, a sparse matrix, or blocks of rows.
 
 A source answers two questions: what values does a feature have (for its cuts), and what are the
-rows, block by block, or the entries, column by column (for their codes). None makes the data dense.
+rows, block by block, or the entries of a sparse matrix (for their codes). None makes the data
+dense.
 """
 
 from collections.abc import Callable, Iterable, Iterator

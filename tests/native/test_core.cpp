@@ -3,12 +3,14 @@
 #include <cstring>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "check.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/philox.h"
+#include "core/transient.h"
 
 using namespace pyllm;
 
@@ -96,6 +98,20 @@ TEST(blocks_are_aligned_reused_and_counted) {
   CHECK(memory_stats().in_use == before.in_use);
   empty_cache();
   CHECK(memory_stats().cached == 0);
+}
+
+TEST(memory_needed_once_passes_the_cache) {
+  const MemoryStats before = memory_stats();
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{1000}, size_t{1} << 20}) {
+    Transient<int64_t> block(count);
+    CHECK(reinterpret_cast<uintptr_t>(block.data()) % 64 == 0);
+    for (size_t i = 0; i < count; ++i) block[i] = static_cast<int64_t>(i);
+    Transient<int64_t> moved(std::move(block));
+    block = Transient<int64_t>(3);
+    CHECK(count == 0 || moved[count - 1] == static_cast<int64_t>(count) - 1);
+  }
+  CHECK(memory_stats().in_use == before.in_use);
+  CHECK(memory_stats().cached == before.cached);
 }
 
 TEST(threads_share_the_allocator) {
