@@ -260,6 +260,11 @@ def _same(g: Array) -> Array:
     return g
 
 
+def _no_gradient(*_: Array) -> tuple[()]:
+    """The backward of what no tensor needs a gradient of: never on the tape."""
+    return ()
+
+
 def _record(
     name: str,
     z: Array,
@@ -271,8 +276,10 @@ def _record(
     saves_result: bool = False,
 ) -> "Tensor":
     """A node of two operands, whose shapes and dtypes the gradients are brought back to."""
-    shapes, dtypes = (a.shape, b.shape), (a.dtype, b.dtype)
     needs = a.requires_grad, b.requires_grad
+    if not (needs[0] or needs[1]):
+        return record(name, z, (a, b), _no_gradient)
+    shapes, dtypes = (a.shape, b.shape), (a.dtype, b.dtype)
 
     def backward(g: Array) -> tuple[Array | None, Array | None]:
         return (

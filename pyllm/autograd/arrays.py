@@ -93,6 +93,24 @@ def evaluate(
     Args:
         out: where to write the result, in its own dtype; may be an operand.
     """
+    first = operands[0]
+    if out is None and dtype is None and type(first) is np.ndarray and first.ndim <= _MAX_DIMS:
+        # The common case: on small arrays the questions below cost more than the arithmetic.
+        if len(operands) == 1:
+            kernel = _KERNELS[0].get(ufunc)
+            if kernel is not None and is_float(first.dtype):
+                return _cpu.pointwise_unary(kernel, first)
+        else:
+            second = operands[1]
+            kernel = _KERNELS[1].get(ufunc)
+            if (
+                kernel is not None
+                and type(second) is np.ndarray
+                and second.dtype == first.dtype
+                and second.ndim <= _MAX_DIMS
+                and is_float(first.dtype)
+            ):
+                return _cpu.pointwise_binary(kernel, first, second)
     device = any(map(is_on_device, operands))
     if out is None:
         if dtype is None:

@@ -76,8 +76,15 @@ def record(
         RuntimeError: an input was changed in place through another tensor, see Version.
     """
     parents = [t for t in inputs if t is not None]
+    needed = False
+    for t in parents:
+        needed = needed or t.requires_grad
     many = isinstance(data, tuple)
     arrays: Any = data if many else (data,)
+    if not needed and not many and view_of is None:  # nothing to keep
+        if is_recording():
+            check_histories(parents)
+        return parents[0]._make(arrays[0])
     results = [parents[0]._make(array) for array in arrays]
     if view_of is not None:
         view_of.version.of_leaf |= view_of.requires_grad and view_of._node is None
@@ -86,7 +93,7 @@ def record(
     if not is_recording():
         return tuple(results) if many else results[0]
     check_histories(parents)
-    if any(t.requires_grad for t in parents):
+    if needed:
         node = Node(name, parents, backward)
         node.hooks = [result.hooks for result in results]
         node.saved = [t if isinstance(t, Saved) else Saved(t) for t in saved if t is not None]
