@@ -29,27 +29,32 @@ struct Statistics {
   C mean, rstd;
 };
 
+// `next`: what to fetch during the first pass, so that memory reads while the sums run and writes
+// while the row is written.
 template <Norm kind, class T, class C>
-Statistics<C> statistics(const T* s, int64_t n, C eps) {
+Statistics<C> statistics(const T* s, const T* next, int64_t n, C eps) {
   using V = Vec<C>;
   C mean = 0;
   if constexpr (kind == Norm::layer) {
-    mean = row_sums<C, 1>(n, [&](int64_t i, int count, V* t) { t[0] = load(s + i, count); })[0] /
+    mean = row_sums<C, 1>(n,
+                          [&](int64_t i, int count, V* t) {
+                            __builtin_prefetch(next + i);
+                            t[0] = load(s + i, count);
+                          })[0] /
            static_cast<C>(n);
   }
   const C squares = row_sums<C, 1>(n, [&](int64_t i, int count, V* t) {
+    if constexpr (kind == Norm::rms) __builtin_prefetch(next + i);
     const V d = load(s + i, count, mean) - mean;  // the fill adds nothing
     t[0] = d * d;
   })[0];
   return {mean, C(1) / std::sqrt(squares / static_cast<C>(n) + eps)};
 }
 
-// `next`: what to fetch meanwhile.
 template <Norm kind, bool has_weight, bool has_bias, class Put, class T, class C>
-void write_row(Put put, const T* s, const T* next, T* y, int64_t n, Statistics<C> st,
-               const C* weight, const C* bias) {
+void write_row(Put put, const T* s, T* y, int64_t n, Statistics<C> st, const C* weight,
+               const C* bias) {
   write_vectors(put, y, n, [&](int64_t i, int count) {
-    __builtin_prefetch(next + i);
     Vec<C> h = load(s + i, count);
     if constexpr (kind == Norm::layer) h -= st.mean;
     h *= st.rstd;
@@ -90,16 +95,16 @@ void forward(const NormArgs& a) {
   if (a.residual) residuals.emplace(*a.residual, axis), sums.emplace(*a.sum, axis);
   const Affine<C> weight(a.weight), bias(a.bias);
   const bool streamed = a.y.data != a.x.data && !a.residual && starts_on_lines(a.y) && streams(a.y);
-  const auto write = [&](auto put, const T* s, const T* next, T* y, Statistics<C> st) {
+  const auto write = [&](auto put, const T* s, T* y, Statistics<C> st) {
     const C *w = weight.data(), *b = bias.data();
     if (w && b) {
-      write_row<kind, true, true>(put, s, next, y, n, st, w, b);
+      write_row<kind, true, true>(put, s, y, n, st, w, b);
     } else if (w) {
-      write_row<kind, true, false>(put, s, next, y, n, st, w, b);
+      write_row<kind, true, false>(put, s, y, n, st, w, b);
     } else if (b) {
-      write_row<kind, false, true>(put, s, next, y, n, st, w, b);
+      write_row<kind, false, true>(put, s, y, n, st, w, b);
     } else {
-      write_row<kind, false, false>(put, s, next, y, n, st, w, b);
+      write_row<kind, false, false>(put, s, y, n, st, w, b);
     }
   };
   parallel_for(xs.count(), kGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
@@ -120,11 +125,11 @@ void forward(const NormArgs& a) {
           sum_out.write(row);
           s = target;
         }
-        const auto st = statistics<kind, T, C>(s, n, static_cast<C>(a.eps));
+        const auto st = statistics<kind, T, C>(s, next, n, static_cast<C>(a.eps));
         if (a.mean) a.mean->as<C>()[r] = st.mean;
         if (a.rstd) a.rstd->as<C>()[r] = st.rstd;
         T* row = a.y.as<T>() + ys.offset(r);
-        write(put, s, next, out.target(row), st);
+        write(put, s, out.target(row), st);
         out.write(row);
       }
     });
