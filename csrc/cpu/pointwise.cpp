@@ -1,11 +1,13 @@
 // The arrays are walked as one run of elements where their layouts allow it; each element is read
-// and written once. 16-bit storage computes in float32 and is rounded once.
+// and written once. 16-bit storage computes in float32, as exactly as 16 bits can show, and is
+// rounded once.
 //
 //   sigmoid  e = exp(-|x|), which cannot overflow: 1 / (1 + e) for x >= 0, e / (1 + e) below
 #include "cpu/pointwise.h"
 
 #include "cpu/elementwise.h"
 #include "cpu/vmath.h"
+#include "cpu/vmath16.h"
 
 namespace pyllm::PYLLM_ISA {
 namespace {
@@ -17,8 +19,14 @@ Vec<C> sigmoid_of(Vec<C> x) {
   return select<C>(x == x, y, x);
 }
 
-template <Unary op, class C>
+template <Unary op, class T, class C = compute_t<T>>
 Vec<C> apply(Vec<C> x) {
+  if constexpr (sizeof(T) == 2) {
+    if constexpr (op == Unary::exp) return exp_16(x);
+    if constexpr (op == Unary::log) return log_16(x);
+    if constexpr (op == Unary::tanh) return tanh_16(x);
+    if constexpr (op == Unary::sigmoid) return sigmoid_16(x);
+  }
   if constexpr (op == Unary::negative) return -x;
   if constexpr (op == Unary::absolute) return abs(x);
   if constexpr (op == Unary::sqrt) return sqrt(x);
@@ -40,10 +48,9 @@ Vec<C> apply(Vec<C> a, Vec<C> b) {
 
 template <class T, Unary op>
 void unary(const UnaryArgs& a) {
-  using C = compute_t<T>;
   elementwise<T, 1, 1>({a.x}, {a.y}, [](auto in, auto out, int64_t, int64_t n, auto put) {
     write_vectors(put, out[0], n,
-                  [&](int64_t i, int count) { return apply<op, C>(load(in[0] + i, count)); });
+                  [&](int64_t i, int count) { return apply<op, T>(load(in[0] + i, count)); });
   });
 }
 

@@ -1,5 +1,6 @@
 """The kernels behind Tensor's operators: every dtype, instruction set and layout against NumPy."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +50,20 @@ def test_unary(name, dtype, isa, rng):
         # Near 1, log is as exact as its argument's distance from 1 allows.
         scale = np.maximum(np.abs(finite), 2.0**-3) if name == "log" else None
         assert_close(got, finite, ops=ops, scale=scale)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid"])
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_unary_of_every_16_bit_number(name, half, isa):
+    dtype = np.dtype(getattr(ml_dtypes, half, half))
+    x = np.arange(1 << 16, dtype=np.uint16).view(dtype)
+    with np.errstate(all="ignore"):
+        expected = UNARY[name][0](x.astype(np.float64))
+        rounded = expected.astype(dtype).astype(np.float64)
+    # 2^-20 before the rounding to storage (vmath16.h)
+    assert_close(
+        _cpu.pointwise_unary(name, x), np.where(np.isinf(rounded), rounded, expected), ops=16
+    )
 
 
 @pytest.mark.parametrize("name", BINARY)
