@@ -38,17 +38,17 @@ void softmax_row(Put put, const X* x, const X* next, T* y, C* exps, int64_t n, C
     return;
   }
   if (cached) {
+    // The next row is fetched here if nothing is stored meanwhile, else while this one is written.
     sum.total = row_sums<C, 1>(n, [&](int64_t i, int count, V* t) {
+      if (log) __builtin_prefetch(next + i);
       t[0] = exp2_nonpositive((load(x + i, count, -kInf) - top) * binary);
       if (!log) store(exps + i, t[0], count);
     })[0];
   }
   const V lse = std::log(sum.total), inverse = C(1) / sum.total;
   if (log) {
-    write_vectors(put, y, n, [&](int64_t i, int count) {
-      __builtin_prefetch(next + i);
-      return (load(x + i, count) - top) * scale - lse;
-    });
+    write_vectors(put, y, n,
+                  [&](int64_t i, int count) { return (load(x + i, count) - top) * scale - lse; });
   } else if (cached) {
     write_vectors(put, y, n, [&](int64_t i, int count) {
       __builtin_prefetch(next + i);
