@@ -207,8 +207,8 @@ def _as_comparison(name: str, inputs: tuple[Any, ...]) -> tuple[str, tuple[Any, 
     """isnan, and the logic of booleans, by the comparison that is the same."""
     if name == "isnan":
         return "not_equal", (inputs[0], inputs[0])
-    if any(x.dtype != bool for x in inputs if is_on_device(x)):
-        return name, inputs
+    if any((x if is_on_device(x) else np.asarray(x)).dtype != bool for x in inputs):
+        return name, inputs  # bits of numbers are no logic
     if name in ("invert", "logical_not"):
         return "equal", (inputs[0], False)
     kind = name.rpartition("_")[2]

@@ -109,8 +109,9 @@ def test_logic_of_booleans():
         np.testing.assert_array_equal(getattr(there, name)(True).numpy(), getattr(x, name)(True))
     np.testing.assert_array_equal((~there).numpy(), ~x)
     np.testing.assert_array_equal((np.bool_(True) & there).numpy(), x)
-    with pytest.raises(TypeError, match="bitwise_and has no CUDA kernel"):
-        there & cuda.to_device(np.ones(2, np.float32))
+    for numbers in (cuda.to_device(np.ones(2, np.float32)), np.array([1, 2]), 2):
+        with pytest.raises(TypeError, match="bitwise_and has no CUDA kernel"):
+            there & numbers
 
 
 @pytest.mark.parametrize(
